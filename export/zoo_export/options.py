@@ -38,6 +38,11 @@ class _Asked:
         return [fmt for fmt in self.formats if fmt.static]
 
     @property
+    def fixed_caches(self) -> list[Format]:
+        """The formats whose cache of a language model has a fixed length."""
+        return [fmt for fmt in self.formats if fmt.fixed_cache]
+
+    @property
     def writing(self) -> list[Format]:
         """The formats whose runtime takes and gives texts."""
         return [fmt for fmt in self.formats if fmt.writes]
@@ -147,7 +152,7 @@ def _max_length(given: Any, asked: _Asked) -> int:
         raise UsageError(
             f"max_length={given!r} must be a whole number of tokens from 1, such as 1024."
         )
-    if not asked.fixed and not asked.writing:
+    if not asked.fixed_caches and not asked.writing:
         raise UsageError(
             f"max_length={given} is for tflite and litertlm, whose cache is fixed; that of {asked} "
             "grows. Leave it out."
@@ -162,7 +167,7 @@ def _prefill_lengths(given: Any, asked: _Asked) -> tuple[int, ...]:
             f"prefill_lengths={given!r}: give different numbers of tokens from 1, such as "
             "[16, 128]."
         )
-    if not asked.fixed and not asked.writing:
+    if not asked.fixed_caches:
         raise UsageError(
             f"prefill_lengths={given!r} is for tflite and litertlm, which read a fixed number of "
             f"tokens at a time; {asked} reads any. Leave it out."

@@ -199,8 +199,11 @@ class Format:
         schemes: The other ways than float32 in which its file can be made.
         scheme: The one of them that this is, if it is no float32.
         optimizers: Runtimes that may put operators of their own into the float32 file.
-        writes: Whether its runtime takes texts and continues them, with a tokenizer of the file's
-            own: it is given :data:`zoo_runtime.running.writing.INPUTS`, not the model's inputs.
+        fixed_cache: Whether the cache of a language model has a fixed length in its files, and
+            texts are read by functions of fixed lengths.
+        dialect: ``"module:NAME"`` of a :class:`zoo_export.generation.dialect.Dialect`, if the
+            runtime takes texts and continues them, with a tokenizer of the file's own: it is given
+            :data:`zoo_runtime.running.writing.INPUTS`, not the model's inputs.
         generating: ``"module:function"``; takes the conversion of a language model and the
             converter, makes functions with a cache too, and returns the facts with a
             :class:`zoo_runtime.generation.files.Generation`. Without it every token reads the whole
@@ -226,7 +229,8 @@ class Format:
     schemes: tuple[Scheme, ...] = ()
     scheme: Scheme | None = None
     optimizers: tuple[str, ...] = ()
-    writes: bool = False
+    fixed_cache: bool = False
+    dialect: str = ""
     generating: str = ""
     decoder: str = ""
     aliases: tuple[str, ...] = ()
@@ -237,10 +241,15 @@ class Format:
         for target in (
             self.converter,
             self.runtime,
-            *filter(None, (self.generating, self.decoder)),
+            *filter(None, (self.generating, self.decoder, self.dialect)),
         ):
             if target.count(":") != 1:
                 raise UsageError(f"Format '{self.name}': '{target}' is not 'module:function'.")
+
+    @property
+    def writes(self) -> bool:
+        """Whether its runtime takes texts and continues them."""
+        return bool(self.dialect)
 
     @property
     def max_loss(self) -> float:
@@ -299,6 +308,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 requires="ai-edge-litert",
                 module="ai_edge_litert",
                 static=True,
+                fixed_cache=True,
                 schemes=TFLITE_SCHEMES,
                 generating="zoo_export.converters.generation:make_litert",
                 decoder="zoo_runtime.generation.slices:open_tflite",
@@ -335,7 +345,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 )
 
 
-# The entry point of kerazoo-runtime: a language model's, so that no other model is exported to it.
+# Entry points of kerazoo-runtime: a language model's, so that no other model is exported to them.
 LITERTLM = Format(
     name="litertlm",
     suffix=".litertlm",
@@ -364,8 +374,23 @@ LITERTLM = Format(
             summary="weights in int8, activations quantized as they come: a quarter of the bytes",
         ),
     ),
-    writes=True,
+    fixed_cache=True,
+    dialect="zoo_export.generation.litertlm:LITERT_LM",
     summary="LiteRT-LM: a language model with its cache, tokenizer and chat template",
+)
+
+GENAI = Format(
+    name="onnxruntime-genai",
+    suffix=".genai",
+    converter="zoo_export.converters.onnx.convert:convert",
+    runtime="zoo_runtime.generation.genai:open_genai",
+    requires="onnxruntime-genai",
+    module="onnxruntime_genai",
+    tolerance=1e-4,
+    schemes=tuple(scheme for scheme in ONNX_SCHEMES if not scheme.calibrated),
+    generating="zoo_export.generation.genai:make",
+    dialect="zoo_export.generation.genai:GENAI",
+    summary="onnxruntime-genai: a folder of a language model with tokenizer and chat template",
 )
 
 
@@ -401,6 +426,6 @@ def check_format(row: Format) -> None:
     Raises:
         ImportError, AttributeError: One of them is not there.
     """
-    targets = (row.converter, row.runtime, row.generating, row.decoder)
+    targets = (row.converter, row.runtime, row.generating, row.decoder, row.dialect)
     for target in (*filter(None, targets), *(scheme.converter for scheme in row.schemes)):
         load_target(target)

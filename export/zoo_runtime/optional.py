@@ -18,6 +18,7 @@ _EXTRAS = MappingProxyType(
         "minijinja": ("minijinja", "text"),
         "llguidance": ("llguidance", "grammar"),
         "litert_lm": ("litert-lm-api", "litertlm"),
+        "onnxruntime_genai": ("onnxruntime-genai", "genai"),
         "starlette": ("starlette", "serve"),
         "uvicorn": ("uvicorn", "serve"),
         "prometheus_client": ("prometheus-client", "serve"),

@@ -58,22 +58,23 @@ recipes: Registry[Any] = Registry(
     builtin="zoo_recipes.catalog:RECIPES",
     coerce="zoo_recipes.recipe:as_recipe",
 )
-# TFDS names its builders with underscores, and `saved_model` is TensorFlow's own word.
+# TFDS names its builders with underscores.
 datasets: Registry[Any] = Registry(
     "dataset",
     group="zoo.datasets",
     builtin="zoo_recipes.datasets.catalog:DATASETS",
     coerce="zoo_recipes.datasets.catalog:as_dataset",
     verify="zoo_recipes.datasets.loading:check_builder",
-    separator="_",
+    separators="_",
 )
+# `saved_model` is TensorFlow's own word, and onnxruntime-genai is a package.
 formats: Registry[Any] = Registry(
     "format",
     group="zoo.formats",
     builtin="zoo_runtime.formats:FORMATS",
     coerce="zoo_runtime.formats:as_format",
     verify="zoo_runtime.formats:check_format",
-    separator="_",
+    separators="_-",
 )
 _FUNCTION = "zoo_registry.specs:as_function"
 trackers: Registry[FunctionSpec] = Registry("tracker", group="zoo.trackers", coerce=_FUNCTION)

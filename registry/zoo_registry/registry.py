@@ -46,7 +46,7 @@ class Registry(Generic[T]):
             raises ``TypeError`` for anything else.
         verify: ``"module:function"`` that tries what a value stands for and raises whatever fails,
             for ``zoo plugins``; ``None`` if there is nothing more to try.
-        separator: What stands between the words of a name.
+        separators: What may stand between the words of a name.
         catalogs: The entry-point group whose values are tables, each name in them prefixed with
             that of the entry point; ``None`` if there is none.
 
@@ -64,7 +64,7 @@ class Registry(Generic[T]):
         builtin: str | None = None,
         coerce: str,
         verify: str | None = None,
-        separator: str = "-",
+        separators: str = "-",
         catalogs: str | None = None,
     ) -> None:
         self.kind = kind
@@ -73,8 +73,8 @@ class Registry(Generic[T]):
         self.catalogs = catalogs
         self._coerce = coerce
         self._verify = verify
-        self._grammar = re.compile(f"[a-z0-9]+([{re.escape(separator)}.][a-z0-9]+)*")
-        self._separator = separator
+        self._grammar = re.compile(f"[a-z0-9]+([{re.escape(separators)}.][a-z0-9]+)*")
+        self._separators = separators
         self._aliases: dict[str, str] = {}
         self._values: dict[str, T] = {}
         # What is known of plugins that were not imported here, and which of them are broken.
@@ -294,7 +294,7 @@ class Registry(Generic[T]):
         """Register a value for this process and return it as the public type.
 
         Args:
-            name: Lower case, words joined by the separator, no owner.
+            name: Lower case, words joined by a separator, no owner.
             value: What :meth:`get` will return, once turned into the public type.
             owner: The distribution that adds it.
             version: The version of that distribution.
@@ -408,10 +408,10 @@ class Registry(Generic[T]):
         )
 
     def _bad(self, name: str) -> str:
+        between = " or ".join(f"'{separator}'" for separator in self._separators)
         return (
-            f"'{name}' is not a {self.kind} name: "
-            f"use lower-case letters and digits, with '{self._separator}' between words and '.' "
-            "within a number."
+            f"'{name}' is not a {self.kind} name: use lower-case letters and digits, with "
+            f"{between} between words and '.' within a number."
         )
 
 

@@ -289,9 +289,11 @@ for name, array in outputs.items():
 
 def _python_of_texts(manifest: Manifest) -> str:
     first = manifest.artifacts[0]
+    fmt = find(first.format)
+    alone = _ALONE.get(fmt.module, "").format(path=first.path)
     return f"""## Python
 
-It needs `pip install '{with_extras([find(first.format).module])}'` and runs in this folder.
+It needs `pip install '{with_extras([fmt.module])}'` and runs in this folder.
 
 ```python
 from zoo_runtime import load_bundle
@@ -300,19 +302,49 @@ bundle = load_bundle(".")
 prompts = {{"prompt": ["Once upon a time"], "max_new_tokens": [50]}}
 print(bundle.run(prompts, runtime="{first.format}")["text"][0])
 ```
+{alone}"""
 
+
+# A file that continues texts in its runtime alone, by what that is imported as.
+_ALONE = {
+    "litert_lm": """
 Or with LiteRT-LM alone, which draws tokens as the file says:
 
 ```python
 import litert_lm
 
-with litert_lm.Engine("{first.path}") as engine:
+with litert_lm.Engine("{path}") as engine:
     with engine.create_session(apply_prompt_template=False, max_output_tokens=50) as session:
         session.run_prefill(["Once upon a time"])
         for reply in session.run_decode_async():
             print(reply.texts[0], end="", flush=True)
 ```
-"""
+""",
+    "onnxruntime_genai": """
+Or with onnxruntime-genai alone, which draws tokens as the folder says:
+
+```python
+import json
+
+import onnxruntime_genai as og
+
+model = og.Model("{path}")
+tokenizer = og.Tokenizer(model)
+about = json.load(open("{path}/tokenizer_config.json"))
+# It leaves the token that begins a text to its caller; a chat template has it.
+start = about["bos_token"] if about["add_bos_token"] else ""
+tokens = tokenizer.encode(start + "Once upon a time")
+params = og.GeneratorParams(model)
+params.set_search_options(max_length=min(len(tokens) + 50, about["model_max_length"]))
+generator = og.Generator(model, params)
+generator.append_tokens(tokens)
+text = tokenizer.create_stream()
+while not generator.is_done():
+    generator.generate_next_token()
+    print(text.decode(generator.get_next_tokens()[0]), end="", flush=True)
+```
+""",
+}
 
 
 def _programs(manifest: Manifest) -> str:

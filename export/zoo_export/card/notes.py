@@ -133,12 +133,13 @@ def _of_texts(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"Each token reads the whole text again: {facts['no_cache']}"
     if "context_length" not in facts:
         return
-    lengths = ", ".join(map(str, facts["prefill_lengths"]))
+    lengths = ", ".join(map(str, facts.get("prefill_lengths", ())))
+    at_once = f", of which {lengths} are read at once" if lengths else ""
     left_out = ", ".join(facts.get("sampler_left_out", ()))
     without = f" Its runtime has no {left_out}, which the model is to be sampled with."
     yield (
-        f"A text has {facts['context_length']:,} tokens at most, of which {lengths} are read at "
-        f"once; its cache takes {facts['cache_bytes'] / 1e6:,.3g} MB.{without if left_out else ''}"
+        f"A text has {facts['context_length']:,} tokens at most{at_once}; its cache takes "
+        f"{facts['cache_bytes'] / 1e6:,.3g} MB.{without if left_out else ''}"
     )
 
 

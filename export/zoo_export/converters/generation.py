@@ -76,7 +76,7 @@ _LITERT = Names(
         "memory_value": "memory_v_{}",
     },
 )
-_DOTTED = Names(
+DOTTED = Names(
     past={
         "key": "past_key_values.{}.key",
         "value": "past_key_values.{}.value",
@@ -93,13 +93,13 @@ _DOTTED = Names(
     },
 )
 _DOTTED_DECODER = replace(
-    _DOTTED,
+    DOTTED,
     past={
-        **_DOTTED.past,
+        **DOTTED.past,
         "key": "past_key_values.{}.decoder.key",
         "value": "past_key_values.{}.decoder.value",
     },
-    new={**_DOTTED.new, "key": "present.{}.decoder.key", "value": "present.{}.decoder.value"},
+    new={**DOTTED.new, "key": "present.{}.decoder.key", "value": "present.{}.decoder.value"},
 )
 _PLAIN = Names(
     past={
@@ -195,7 +195,7 @@ def _reading(model: Any) -> ReadingModel:
 def for_onnx(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``decode``, and ``encode`` of a seq2seq model, as optimum names their tensors."""
     reading = _reading(conversion.model)
-    names = _DOTTED_DECODER if reading.is_seq2seq else _DOTTED
+    names = _DOTTED_DECODER if reading.is_seq2seq else DOTTED
     made = _Made(reading, names, conversion, "int64")
     return (*made.encoders(), made.present(DECODE, with_past=True)), made.about()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +16,20 @@ from zoo_export.converters.litert import edits
 from zoo_export.converters.litert.convert import from_graphs, operators_in, weights_in
 from zoo_export.converters.mixed_precision import float_layers
 from zoo_export.converters.tracing import Conversion, as_a_graph, exportable_operations
-from zoo_export.generation.packing import PLAN, Language, builder_module, pack, section
-from zoo_export.generation.signatures import POSITIONS, PREFILL, TOKENS, traced
+from zoo_export.generation.dialect import CONVERSATION, PLAN, Dialect, Language, plain_tokenizer
+from zoo_export.generation.packing import builder_module, pack, section
+from zoo_export.generation.signatures import POSITIONS, PREFILL, TOKENS, cache_names, traced
 from zoo_models.generation.reading import reading_model
 from zoo_models.layers.cache import Entry
 from zoo_runtime import schema
 from zoo_runtime.errors import ExportError
+from zoo_runtime.generation.chat import ChatTemplate
 from zoo_runtime.generation.files import DECODE, LOGITS
-from zoo_runtime.running.writing import NEW, PROMPT, TEXT, open_litertlm
+from zoo_runtime.generation.sentencepiece import is_sentence_piece
+from zoo_runtime.running.writing import Writer, open_litertlm
 from zoo_runtime.tensors import Array, Arrays
 
-# Of a sample batch: the tokens of each prompt and of what Keras writes, with zeros behind them,
-# and how many there are of both.
-ALL_TOKENS, PROMPT_LENGTH, WRITTEN_LENGTH = "tokens", "prompt_length", "written_length"
-# What a chat template is tried with.
-CONVERSATION = (
-    {"role": "user", "content": "Hello"},
-    {"role": "assistant", "content": "Hi"},
-    {"role": "user", "content": "And then?"},
-)
+_MODEL_FILE = "tokenizer.model"
 
 
 def convert(
@@ -102,53 +99,6 @@ def _row_size(entry: Entry) -> int:
     return math.prod(size for size in entry.shape if size is not None)
 
 
-def run_samples(path: Path, samples: Arrays, template: str | None) -> dict[str, Array]:
-    """Let LiteRT-LM continue prompts, and compute the logits of what Keras wrote.
-
-    Args:
-        path: The file.
-        samples: Prompts, how many tokens are to be added, and all tokens as Keras has them.
-        template: What the chat template makes of a conversation, if there is one.
-
-    Returns:
-        The texts; float32 (tokens, vocab_size) logits before each token that Keras wrote.
-
-    Raises:
-        ExportError: LiteRT-LM reads a prompt or a conversation as something else.
-    """
-    writer = open_litertlm(path)
-    rows = list(zip(samples[PROMPT], samples[ALL_TOKENS], samples[PROMPT_LENGTH], strict=True))
-    for prompt, tokens, length in rows:
-        wanted, found = tokens[:length].tolist(), writer.tokenize(str(prompt))
-        if wanted[len(wanted) - len(found) :] != found:
-            raise ExportError(
-                f"LiteRT-LM reads the text {str(prompt)[:40]!r} as other tokens ({found[:8]}) than "
-                f"its tokenizer here ({wanted[:8]})"
-            )
-    if template is not None:
-        _check_template(writer, template)
-    texts = writer.run({PROMPT: samples[PROMPT], NEW: samples[NEW]})[TEXT]
-    signatures = _Signatures(section(path, "TFLiteModel"))
-    lengths = zip(samples[PROMPT_LENGTH], samples[WRITTEN_LENGTH], strict=True)
-    logits = [
-        signatures.logits(tokens[: prompt + written].tolist(), int(prompt))
-        for (_, tokens, _), (prompt, written) in zip(rows, lengths, strict=True)
-    ]
-    return {TEXT: texts, LOGITS: np.concatenate(logits)}
-
-
-def _check_template(writer: Any, wanted: str) -> None:
-    try:
-        found = writer.rendered(CONVERSATION)
-    except RuntimeError as error:
-        raise ExportError(f"LiteRT-LM cannot render its chat template: {error}") from error
-    if found != wanted:
-        raise ExportError(
-            f"LiteRT-LM makes {found!r} of a conversation with its chat template, and transformers "
-            f"{wanted!r}"
-        )
-
-
 class _Signatures:
     """The LiteRT file inside of a ``.litertlm`` file, called as LiteRT-LM does."""
 
@@ -202,3 +152,49 @@ def _chunks(count: int, lengths: Sequence[int]) -> Iterator[tuple[int, int, int]
         length = largest if rest >= largest else min(n for n in lengths if n >= rest)
         yield begin, begin + min(length, rest), length
         begin += length
+
+
+def _logits(path: Path, writer: Writer) -> Callable[[Sequence[int], int], Array]:
+    del writer  # it gives none
+    return _Signatures(section(path, "TFLiteModel")).logits
+
+
+def _written_tokenizer(tokenizer: Any, folder: Path) -> Path:
+    if not is_sentence_piece(tokenizer):
+        return plain_tokenizer(tokenizer, folder)
+    path = folder / _MODEL_FILE
+    path.write_bytes(tokenizer.model)
+    return path
+
+
+# LiteRT-LM gives the content of a message as a list of parts where a template does not refuse it.
+_AS_TEXTS = (
+    "{%- set texts = namespace(all=[]) -%}{%- for message in messages -%}"
+    "{%- set parts = namespace(text='') -%}"
+    "{%- if message.content is string -%}{%- set parts.text = message.content -%}{%- else -%}"
+    "{%- for part in message.content -%}{%- set parts.text = parts.text ~ part.text -%}"
+    "{%- endfor -%}{%- endif -%}"
+    "{%- set texts.all = texts.all + [{'role': message.role, 'content': parts.text}] -%}"
+    "{%- endfor -%}{%- set messages = texts.all -%}"
+)
+
+
+def _template(chat: ChatTemplate, start: int | None) -> tuple[str, str]:
+    """LiteRT-LM knows no special tokens by name, and puts the start token there itself."""
+    tokens = dict(chat.tokens or {})
+    if start is not None:
+        tokens["bos_token"] = ""
+    named = "".join(f"{{%- set {name} = {json.dumps(text)} -%}}" for name, text in tokens.items())
+    wanted = replace(chat, tokens=tokens).render(CONVERSATION)
+    return f"{named}{_AS_TEXTS}{chat.template}", wanted
+
+
+LITERT_LM = Dialect(
+    runtime="LiteRT-LM",
+    check=cache_names,
+    written_tokenizer=_written_tokenizer,
+    template=_template,
+    sampling=("temperature", "top_k", "top_p"),
+    open=open_litertlm,
+    logits=_logits,
+)

@@ -7,36 +7,14 @@ import importlib
 import io
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo_export.generation.dialect import Language
 from zoo_runtime.errors import ExportError
 from zoo_system import durable
 
-# What a conversion's `about` has beside what every file says of itself: the plan, as plain data.
-PLAN = "plan"
 _NEVER = (1 << 31) - 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Language:
-    """What a language model's file says of its texts, as plain data.
-
-    Args:
-        tokenizer: Path of ``tokenizer.json``, or of a SentencePiece ``.model``.
-        start: Token that LiteRT-LM puts before a prompt.
-        stops: Tokens that end a text.
-        template: Chat template in Jinja's language.
-        sampler: ``top_k``, ``top_p`` and ``temperature`` where a program does not say how to
-            draw; nothing is the most probable token.
-    """
-
-    tokenizer: str
-    start: int | None = None
-    stops: tuple[int, ...] = ()
-    template: str | None = None
-    sampler: dict[str, float] | None = None
 
 
 def builder_module(name: str) -> Any:
@@ -104,11 +82,13 @@ def _metadata(context: int, language: Language) -> Any:
     if language.template is not None:
         message.jinja_prompt_template = language.template
     kinds = builder_module("runtime.proto.sampler_params_pb2").SamplerParameters
-    drawn = language.sampler
-    message.sampler_params.type = kinds.GREEDY if drawn is None else kinds.TOP_P
-    message.sampler_params.k = 1
-    for name, value in (drawn or {}).items():
-        setattr(message.sampler_params, name, value)
+    sampler, message.sampler_params.k = language.sampler, 1
+    message.sampler_params.type = kinds.GREEDY
+    if sampler.get("do_sample"):
+        message.sampler_params.type = kinds.TOP_P
+        message.sampler_params.k = sampler["top_k"]
+        message.sampler_params.p = sampler["top_p"]
+        message.sampler_params.temperature = sampler["temperature"]
     return message
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo_export.generation.litertlm import (
+from zoo_export.generation.dialect import (
     ALL_TOKENS,
-    CONVERSATION,
     PROMPT_LENGTH,
     WRITTEN_LENGTH,
+    Dialect,
+    Language,
 )
-from zoo_export.generation.packing import Language
-from zoo_export.generation.signatures import cache_names
 from zoo_export.reading.inference import inference_clone
 from zoo_export.reading.request import Request
 from zoo_models.generation.decoder import KerasDecoder, KerasGenerator
@@ -24,8 +22,7 @@ from zoo_models.generation.kerashub import is_keras_hub, keras_hub_tokenizer
 from zoo_models.generation.reading import reading_model
 from zoo_registry import UsageError
 from zoo_runtime.generation.by_runtime import MOST_DRAWN
-from zoo_runtime.generation.chat import ChatTemplate
-from zoo_runtime.generation.config import GenerationConfig
+from zoo_runtime.generation.config import SAMPLING, GenerationConfig
 from zoo_runtime.generation.generator import BY_DEFAULT
 from zoo_runtime.generation.sentencepiece import is_sentence_piece
 from zoo_runtime.generation.texts import prompt_tokens, with_end
@@ -35,7 +32,6 @@ from zoo_runtime.preprocess.steps import TokenizeStep
 from zoo_runtime.running.writing import NEW, PROMPT
 from zoo_runtime.tensors import Array
 from zoo_runtime.tokenizing import decoded, encoded, open_tokenizer
-from zoo_system.folders import TOKENIZER
 
 # Tokens of a text where nobody says how many: the cache is as long.
 CONTEXT = 1024
@@ -50,7 +46,6 @@ _TEXT = (
     "of these, and it learns what it knows from all the others: from books, letters, recipes, "
     "programs and complaints."
 )
-_MODEL_FILE = "tokenizer.model"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +70,19 @@ class Plan:
     """What the files that write texts are made of, beside the model.
 
     Args:
+        runtime: Name of the runtime that writes.
         language: Tokenizer, start and stop tokens, chat template, sampler.
         tokenizer: The tokenizer itself.
         context: Tokens of a text at most.
         prefill_lengths: Tokens that are read at once.
         vocab_size: Tokens of the tokenizer that the model has too.
         references: What Keras writes.
-        conversation: What the chat template makes of :data:`CONVERSATION` in LiteRT-LM.
-        left_out: Options of the model's own sampling that LiteRT-LM does not have.
+        conversation: What the chat template makes of
+            :data:`zoo_export.generation.dialect.CONVERSATION`.
+        left_out: Options of the model's own sampling that the runtime does not have.
     """
 
+    runtime: str
     language: Language
     tokenizer: Any
     context: int
@@ -105,7 +103,7 @@ class Plan:
         }
 
     def samples(self) -> dict[str, Array]:
-        """Return what the files are run on, as :func:`zoo_export.generation.litertlm.run_samples`.
+        """Return what the files are run on, as :func:`zoo_export.generation.dialect.run_samples`.
 
         Their outputs are texts, and the logits before each token that Keras wrote.
         """
@@ -124,30 +122,33 @@ class Plan:
         }
 
 
-def make_plan(request: Request, folder: Path) -> Plan:
+def make_plan(request: Request, folder: Path, dialect: Dialect) -> Plan:
     """Find out what a language model's file needs, and let Keras write.
 
     Args:
         request: The model with what is known of it.
         folder: Where the tokenizer's file is written.
+        dialect: Of the runtime that is to write.
 
     Raises:
-        UsageError: Something that LiteRT-LM has no way for: no language model, one that keeps
+        UsageError: Something that the runtime has no way for: no language model, one that keeps
             something else than keys and values, no tokenizer, or one of another vocabulary.
     """
     model = inference_clone(request.model)
     reading = reading_model(model)
-    cache_names(reading)
+    dialect.check(reading)
     context, lengths = _sizes(request, reading.max_length)
     tokenizer, config = _tokenizer(request, model)
     vocab_size = _vocab_size(request.name, tokenizer, reading.vocab_size)
-    start = _start(tokenizer, config)
-    template, conversation = _template((request.decoding or Decoding()).chat, start)
-    sampler, left_out = _sampler(config, vocab_size)
+    start = _start(tokenizer, config, dialect)
+    chat = (request.decoding or Decoding()).chat
+    template, conversation = (None, None) if chat is None else dialect.template(chat, start)
+    sampler, left_out = _sampler(config, vocab_size, dialect)
     language = Language(
-        tokenizer=str(_written_tokenizer(tokenizer, folder)),
+        tokenizer=str(dialect.written_tokenizer(tokenizer, folder)),
         start=start,
         stops=config.eos_token_id,
+        special={**_special(tokenizer, start, config), **((chat and chat.tokens) or {})},
         template=template,
         sampler=sampler,
     )
@@ -157,6 +158,7 @@ def make_plan(request: Request, folder: Path) -> Plan:
         for prompt, tokens in _prompts(request, tokenizer, config, context)
     )
     return Plan(
+        dialect.runtime,
         language,
         tokenizer,
         context,
@@ -209,69 +211,40 @@ def _vocab_size(name: str, tokenizer: Any, of_model: int) -> int:
     return int(size)
 
 
-def _start(tokenizer: Any, config: GenerationConfig) -> int | None:
-    """Return the token that stands before every text, which LiteRT-LM puts there."""
+def _start(tokenizer: Any, config: GenerationConfig, dialect: Dialect) -> int | None:
+    """Return the token that stands before every text, which the runtime puts there."""
     plain = encoded(tokenizer, [_TEXT], add_special_tokens=False)[0].ids
     before = prompt_tokens(tokenizer, _TEXT, config).tolist()
     before = before[: len(before) - len(plain)]
     if len(before) > 1:
         raise UsageError(
-            f"its tokenizer puts {len(before)} tokens before a text ({before}), and LiteRT-LM one"
+            f"its tokenizer puts {len(before)} tokens before a text ({before}), and "
+            f"{dialect.runtime} one"
         )
     return before[0] if before else None
 
 
-def _written_tokenizer(tokenizer: Any, folder: Path) -> Path:
-    if is_sentence_piece(tokenizer):
-        path = folder / _MODEL_FILE
-        path.write_bytes(tokenizer.model)
-        return path
-    data = json.loads(tokenizer.to_str())
-    # The start token is LiteRT-LM's to put there, and nothing is cut or padded.
-    data |= {"post_processor": None, "truncation": None, "padding": None}
-    path = folder / TOKENIZER
-    path.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-    return path
-
-
-# LiteRT-LM gives the content of a message as a list of parts where a template does not refuse it.
-_AS_TEXTS = (
-    "{%- set texts = namespace(all=[]) -%}{%- for message in messages -%}"
-    "{%- set parts = namespace(text='') -%}"
-    "{%- if message.content is string -%}{%- set parts.text = message.content -%}{%- else -%}"
-    "{%- for part in message.content -%}{%- set parts.text = parts.text ~ part.text -%}"
-    "{%- endfor -%}{%- endif -%}"
-    "{%- set texts.all = texts.all + [{'role': message.role, 'content': parts.text}] -%}"
-    "{%- endfor -%}{%- set messages = texts.all -%}"
-)
-
-
-def _template(chat: ChatTemplate | None, start: int | None) -> tuple[str | None, str | None]:
-    """Return a chat template for LiteRT-LM, and what it makes of a conversation.
-
-    LiteRT-LM knows no special tokens by name, and puts the start token there itself.
-    """
-    if chat is None:
-        return None, None
-    tokens = dict(chat.tokens or {})
-    if start is not None:
-        tokens["bos_token"] = ""
-    named = "".join(f"{{%- set {name} = {json.dumps(text)} -%}}" for name, text in tokens.items())
-    wanted = replace(chat, tokens=tokens).render(CONVERSATION)
-    return f"{named}{_AS_TEXTS}{chat.template}", wanted
+def _special(tokenizer: Any, start: int | None, config: GenerationConfig) -> dict[str, str]:
+    """Return the tokens that begin and end a text as text."""
+    ids = {"bos_token": start, "eos_token": next(iter(config.eos_token_id), None)}
+    texts = {name: at if at is None else tokenizer.id_to_token(at) for name, at in ids.items()}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def _sampler(
-    config: GenerationConfig, vocab_size: int
-) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-    """Return how LiteRT-LM draws where a program does not say, and what it has no option for."""
+    config: GenerationConfig, vocab_size: int, dialect: Dialect
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return how a runtime draws where a program does not say, and what it has no option for."""
     plain = GenerationConfig()
-    options = ("min_p", "typical_p", "repetition_penalty", "no_repeat_ngram_size", "num_beams")
-    left_out = tuple(name for name in options if getattr(config, name) != getattr(plain, name))
-    if not config.do_sample:
-        return None, left_out
-    most = config.top_k or min(vocab_size, MOST_DRAWN)
-    return {"k": most, "p": config.top_p, "temperature": config.temperature}, left_out
+    penalties = ("repetition_penalty", "no_repeat_ngram_size", "num_beams")
+    asked = [*(SAMPLING if config.do_sample else ()), *penalties]
+    others = [name for name in asked if getattr(config, name) != getattr(plain, name)]
+    found = {name: getattr(config, name) for name in others if name in dialect.sampling}
+    if config.do_sample:
+        most = config.top_k or min(vocab_size, MOST_DRAWN)
+        found |= {"top_k": most, "top_p": config.top_p, "temperature": config.temperature}
+    left_out = tuple(name for name in others if name not in dialect.sampling)
+    return {"do_sample": config.do_sample, **found}, left_out
 
 
 def _prompts(

@@ -74,15 +74,15 @@ def convert(
     bundle = work / "bundle"
     bundle.mkdir(exist_ok=True)
     artifacts = []
-    plan, failures = _plan(source, formats, work)
+    plans, failures = _plans(source, formats, work)
     for name, error in failures:
         notify(Progress(name, "failed", None, str(error)))
     order = [fmt.name for fmt in formats]
     formats = [fmt for fmt in formats if fmt.name not in dict(failures)]
     with model_file(source.request, work) as (model, modules):
         jobs = [
-            make_text_job(source, fmt, model, modules, bundle, plan=plan)
-            if plan is not None and fmt.writes
+            make_text_job(source, fmt, model, modules, bundle, plan=plans[fmt.dialect])
+            if fmt.writes
             else make_job(source, fmt, model, modules, bundle)
             for fmt in formats
         ]
@@ -96,8 +96,8 @@ def convert(
             fmt = by_name[converted.job.format]
             try:
                 artifact = (
-                    verified_texts(source, fmt, converted, plan)
-                    if plan is not None and fmt.writes
+                    verified_texts(source, fmt, converted, plans[fmt.dialect])
+                    if fmt.writes
                     else verified(source, fmt, converted)
                 )
             except ExportError as error:
@@ -113,19 +113,24 @@ def convert(
     return artifacts, failures
 
 
-def _plan(
+def _plans(
     source: Source, formats: Sequence[Format], work: Path
-) -> tuple[Plan | None, list[tuple[str, ExportError]]]:
-    """Return what files that write texts are made of, if there are any, and those there cannot."""
-    from zoo_export.generation.plan import make_plan  # Keras, where it is needed
+) -> tuple[dict[str, Plan], list[tuple[str, ExportError]]]:
+    """Return what files that write texts are made of, by dialect, and the formats that cannot."""
+    found: dict[str, Plan] = {}
+    failures = []
+    for target in dict.fromkeys(fmt.dialect for fmt in formats if fmt.writes):
+        from zoo_export.generation.dialect import dialect_of
+        from zoo_export.generation.plan import make_plan  # Keras, where it is needed
 
-    writing = [fmt.name for fmt in formats if fmt.writes]
-    if not writing:
-        return None, []
-    try:
-        return make_plan(source.request, work), []
-    except UsageError as error:
-        return None, [(name, ExportError(str(error).rstrip("."))) for name in writing]
+        folder = work / f"plan-{len(found)}"
+        folder.mkdir(exist_ok=True)
+        try:
+            found[target] = make_plan(source.request, folder, dialect_of(target))
+        except UsageError as error:
+            cause = ExportError(str(error).rstrip("."))
+            failures += [(fmt.name, cause) for fmt in formats if fmt.dialect == target]
+    return found, failures
 
 
 def _some(examples: SampleBatch) -> SampleBatch:

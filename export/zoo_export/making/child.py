@@ -22,8 +22,7 @@ from typing import Any
 
 from zoo_export.converters.litert.convert import of_runtime
 from zoo_export.converters.tracing import Conversion
-from zoo_export.generation.litertlm import run_samples
-from zoo_export.generation.packing import PLAN
+from zoo_export.generation.dialect import PLAN, dialect_of, run_samples
 from zoo_export.making.conversion import LOG, Job, LoadedJob, Result, read_job, write_result
 from zoo_export.making.timing import cost
 from zoo_export.reading.inference import inference_clone, named_for_scopes, perturb_weights
@@ -177,10 +176,10 @@ def _convert(read: LoadedJob, change: Callable[[Any], None] | None = None) -> di
 def _run_any(loaded: LoadedJob) -> tuple[dict[str, Array], ...]:
     """Return what the file gives for each sample batch, in its own runtime."""
     job = loaded.job
-    if not job.writes:
+    if not job.dialect:
         return _run(job, loaded.samples)
-    conversation = job.about[PLAN]["conversation"]
-    return tuple(run_samples(Path(job.path), each, conversation) for each in loaded.samples)
+    dialect, wanted = dialect_of(job.dialect), job.about[PLAN]["conversation"]
+    return tuple(run_samples(dialect, Path(job.path), each, wanted) for each in loaded.samples)
 
 
 def _run(job: Job, samples: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:

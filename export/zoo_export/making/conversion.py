@@ -62,7 +62,7 @@ class Job:
         generating: Target of what makes functions with a cache too, for language models.
         decoder: Target of what runs them.
         tolerance: Of the format.
-        writes: Whether its runtime continues texts by itself.
+        dialect: Target of what its runtime wants, where that continues texts by itself.
     """
 
     format: str
@@ -80,7 +80,7 @@ class Job:
     generating: str = ""
     decoder: str = ""
     tolerance: float = 0.0
-    writes: bool = False
+    dialect: str = ""
 
 
 @dataclass(frozen=True)

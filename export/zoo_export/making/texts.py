@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo_export.generation.packing import PLAN
+from zoo_export.generation.dialect import PLAN
 from zoo_export.making.artifacts import about_of, check, check_agreement, check_weights
 from zoo_export.making.conversion import Converted, Job, LoadedJob
 from zoo_export.reading.source import Source
@@ -62,7 +62,8 @@ def make_text_job(
         outputs=source.outputs,
         about={**about_of(source), PLAN: plan.data()},
         options=source.request.options.for_format(fmt),
-        writes=True,
+        generating=fmt.generating,
+        dialect=fmt.dialect,
     )
     return LoadedJob(job, (plan.samples(),))
 
@@ -132,13 +133,14 @@ def same_texts(fmt: Format, plan: Plan, logits: Array, texts: Sequence[str]) -> 
         same = next((form for form in forms if form.is_in(text)), None)
         if same is None:
             raise ExportError(
-                f"after {each.prompt[:40]!r} LiteRT-LM writes {text!r}, and Keras {forms[0].text!r}"
+                f"after {each.prompt[:40]!r} {plan.runtime} writes {text!r}, and Keras "
+                f"{forms[0].text!r}"
             )
         rows.append(same)
     if not any(row.text for row in rows):
         raise ExportError(
             "none of its most probable tokens is one that Keras writes, so that nothing shows "
-            "whether LiteRT-LM writes what the model does"
+            f"whether {plan.runtime} writes what the model does"
         )
     return rows
 
@@ -153,10 +155,10 @@ def _steady(fmt: Format, each: Reference, logits: Array) -> int:
 
 
 def _texts_of(tokenizer: Any, each: Reference, written: Sequence[int]) -> list[str]:
-    """Return the text of new tokens as Keras has it, and the ways in which LiteRT-LM may.
+    """Return the text of new tokens as Keras has it, and the ways in which a runtime may.
 
-    It decodes new tokens by themselves, so that the space before the first word is left out that a
-    tokenizer of words puts there, and writes special tokens out.
+    LiteRT-LM decodes new tokens by themselves, so that the space before the first word is left out
+    that a tokenizer of words puts there, and writes special tokens out.
     """
     found = []
     for skipped in (True, False):

@@ -13,9 +13,9 @@ from zoo_runtime.generation.search import LENGTH, STOP
 from zoo_runtime.generation.texts import Completion, Piece
 from zoo_runtime.running.writing import Writer
 
-# What such a runtime is given; all other options have to be as they are where nothing is said.
-_KNOWN = {"max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "seed", "stop_strings"}
-_SAMPLER = ("temperature", "top_k", "top_p", "seed")
+# What every such runtime is given, beside what its sampler has; all other options have to be as
+# they are where nothing is said.
+_KNOWN = ("max_new_tokens", "do_sample", "stop_strings")
 _SEEDS = 1 << 31
 # LiteRT-LM draws from so many tokens, where nothing limits them.
 MOST_DRAWN = 1000
@@ -69,13 +69,12 @@ class RuntimeGenerator:
             if value is not None:
                 self._refuse(name)
         config = configured(GenerationConfig(), options)
-        plain = GenerationConfig()
-        for field in fields(config):
-            if field.name not in _KNOWN and getattr(config, field.name) != getattr(
-                plain, field.name
-            ):
-                self._refuse(field.name)
-        is_said = any(options.get(name) is not None for name in (*_SAMPLER, "do_sample"))
+        plain, sampling = GenerationConfig(), self.writer.sampling
+        for name in (field.name for field in fields(config)):
+            is_known = name in _KNOWN or name in sampling
+            if not is_known and getattr(config, name) != getattr(plain, name):
+                self._refuse(name)
+        is_said = any(options.get(name) is not None for name in (*sampling, "do_sample"))
         sampler = _sampler(config) if is_said else {}
         return self._pieces(prompts, config, sampler)
 
@@ -105,9 +104,10 @@ class RuntimeGenerator:
         return replace(self, chat=ChatTemplate(template), is_own=False)
 
     def _refuse(self, name: str) -> None:
+        known = ", ".join(sorted((*_KNOWN, *self.writer.sampling)))
         raise UsageError(
             f"{name} is not an option of {self.runtime}, which generates by itself: it has "
-            f"{', '.join(sorted(_KNOWN))}. Use another format of '{self.name}'."
+            f"{known}. Use another format of '{self.name}'."
         )
 
     def _pieces(
@@ -129,14 +129,19 @@ class RuntimeGenerator:
 
 
 def _sampler(config: GenerationConfig) -> dict[str, float]:
+    """Return how a token is drawn; what only some runtimes have is there where it is asked for."""
+    penalty = config.repetition_penalty
+    more = {} if penalty == 1 else {"repetition_penalty": penalty}
     if not config.do_sample:
-        return {"top_k": 1, "temperature": 0.0}
-    drawn = {
+        return {"top_k": 1, "temperature": 0.0, **more}
+    if config.seed is not None:
+        more["seed"] = config.seed % _SEEDS
+    return {
         "temperature": config.temperature,
         "top_k": config.top_k or MOST_DRAWN,
         "top_p": config.top_p,
+        **more,
     }
-    return drawn if config.seed is None else {**drawn, "seed": config.seed % _SEEDS}
 
 
 def _stopped(parts: Iterator[str], stops: Sequence[str]) -> Iterator[str]:

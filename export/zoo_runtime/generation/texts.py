@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from zoo_registry import UsageError
 from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.generation.grammar import Grammar
-from zoo_runtime.generation.search import STOP, Decoder, Generated, search
+from zoo_runtime.generation.search import LENGTH, STOP, Decoder, Generated, search
 from zoo_runtime.tensors import Array
 from zoo_runtime.tokenizing import asking
 
@@ -162,6 +162,24 @@ def complete(
             part = text.add(event.token)
             if part:
                 yield Piece(event.row, part)
+
+
+def written(tokenizer: Any, prompt: Sequence[int], tokens: Iterable[int]) -> Iterator[str]:
+    """Yield the parts of a text as soon as they are sure, whatever chose its tokens.
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer``.
+        prompt: Tokens before it.
+        tokens: Its tokens, one after the other.
+
+    Yields:
+        Parts of whole characters.
+    """
+    text, found = _Text(tokenizer, np.asarray(prompt, np.int32), (), len(prompt)), []
+    for token in tokens:
+        found.append(token)
+        yield text.add(token)
+    yield text.end(Generated(tuple(found), LENGTH))
 
 
 class _Text:

@@ -20,7 +20,13 @@ OUTPUTS = (Tensor(TEXT, STRING, (BATCH,)),)
 
 
 class Writer(Protocol):
-    """A loaded file that continues texts; what a runtime target of such a format returns."""
+    """A loaded file that continues texts; what a runtime target of such a format returns.
+
+    Args:
+        sampling: The options of :meth:`stream` by which a token is drawn.
+    """
+
+    sampling: tuple[str, ...]
 
     def run(self, arrays: Arrays) -> dict[str, Array]:
         """Return :data:`OUTPUTS` for :data:`INPUTS`: the most probable texts."""
@@ -32,8 +38,8 @@ class Writer(Protocol):
         Args:
             prompt: What the text goes on from.
             max_new_tokens: How many tokens are added at most.
-            sampler: How a token is drawn: ``top_k``, ``top_p``, ``temperature`` and ``seed``; what
-                the file says by default.
+            sampler: How a token is drawn, by some of :attr:`sampling`; what the file says by
+                default. ``temperature`` 0 with ``top_k`` 1 is the most probable token.
         """
         ...
 
@@ -47,6 +53,8 @@ class Writer(Protocol):
 
 
 class _LiteRTLM:
+    sampling = ("temperature", "top_k", "top_p", "seed")
+
     def __init__(self, library: Any, engine: Any) -> None:
         # An engine has one cache.
         self._lock = threading.Lock()

@@ -44,6 +44,25 @@ def byte_pairs():
 
 
 @cache
+def lower_case():
+    """The same, of lower-case letters alone."""
+    from tokenizers import Tokenizer, normalizers
+
+    found = Tokenizer.from_str(byte_pairs().to_str())
+    found.normalizer = normalizers.Lowercase()
+    return found
+
+
+@cache
+def of_words():
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    found = Tokenizer(models.WordLevel({"<unk>": 0, "The": 1, "history": 2}, unk_token="<unk>"))
+    found.pre_tokenizer = pre_tokenizers.Whitespace()
+    return found
+
+
+@cache
 def unigram():
     """Unigram with spaces at the beginning of words, and no start token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -153,13 +172,14 @@ def _merges(tokenizer):
     return json.loads(tokenizer.to_str())["model"]["merges"]
 
 
-def request_of(model, folder, tokenizer=None, chat=False, **options):
+def request_of(model, folder, tokenizer=None, chat=False, to="litertlm", **options):
     """Return what is asked of an export, with a tokenizer as a snapshot's weights bring it."""
-    fmt = find("litertlm")
+    fmt = find(to)
+    sizes = {"max_length": 48} | ({"prefill_lengths": [8]} if fmt.fixed_cache else {})
     asked = replace(
         from_model(model),
         name="tiny",
-        options=ExportOptions.of({"max_length": 48, "prefill_lengths": [8], **options}, [fmt]),
+        options=ExportOptions.of({**sizes, **options}, [fmt]),
     )
     if tokenizer is None:
         return asked

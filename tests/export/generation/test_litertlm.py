@@ -8,7 +8,9 @@ import pytest
 import zoo
 from zoo_export.converters.tracing import Conversion
 from zoo_export.generation import litertlm
-from zoo_export.generation.packing import PLAN, sections
+from zoo_export.generation.dialect import PLAN, run_samples
+from zoo_export.generation.litertlm import LITERT_LM
+from zoo_export.generation.packing import sections
 from zoo_export.generation.plan import make_plan
 from zoo_export.making.texts import same_texts
 from zoo_registry import UsageError
@@ -26,7 +28,7 @@ CASES = {
 
 def made(model, folder, convert=litertlm.convert, **options):
     """Convert in this process and return the file with what it was planned by."""
-    plan = make_plan(models.request_of(model, folder, **options), folder)
+    plan = make_plan(models.request_of(model, folder, **options), folder, LITERT_LM)
     path = folder / "tiny.litertlm"
     about = {"name": "tiny", PLAN: plan.data()}
     facts = convert(Conversion(model, (), (), path, about=about))
@@ -64,7 +66,7 @@ def test_litert_lm_writes_what_keras_writes(name, tmp_path):
     path, plan, facts = made(model, tmp_path, tokenizer=tokenizer, chat=chat)
     assert (plan.language.start, plan.language.stops) == (start, stops)
     # Its logits and conversation too, by the functions that verify every export.
-    outputs = litertlm.run_samples(path, plan.samples(), plan.conversation)
+    outputs = run_samples(LITERT_LM, path, plan.samples(), plan.conversation)
     wanted = np.concatenate([each.logits[:, : plan.vocab_size] for each in plan.references])
     np.testing.assert_allclose(outputs["logits"], wanted, atol=1e-4)
     fmt, texts = find("litertlm"), list(map(str, outputs["text"]))
@@ -93,7 +95,7 @@ def test_int8_weights_write_what_their_own_graph_says(tmp_path):
         models.gpt(), tmp_path, convert=litertlm.dynamic_int8, tokenizer=tokenizer
     )
     assert facts["weights"]["int8"] > 2 * facts["weights"]["float32"]
-    outputs = litertlm.run_samples(path, plan.samples(), plan.conversation)
+    outputs = run_samples(LITERT_LM, path, plan.samples(), plan.conversation)
     wanted = np.concatenate([each.logits for each in plan.references])
     difference = np.abs(outputs["logits"] - wanted).max()
     assert 0 < difference < 0.1 * np.abs(wanted).max()
@@ -176,17 +178,19 @@ def test_what_cannot_be_expressed_is_refused_by_its_cause(name, tmp_path):
     make, message = REFUSED[name]
     asked = models.request_of(make(), tmp_path, tokenizer=models.byte_pairs())
     with pytest.raises(UsageError, match=message):
-        make_plan(asked, tmp_path)
+        make_plan(asked, tmp_path, LITERT_LM)
 
 
 def test_sizes_and_tokenizers_that_do_not_fit_are_refused(tmp_path):
     model, tokenizer = models.gpt(), models.byte_pairs()
     with pytest.raises(UsageError, match="max_length=4096: model 'tiny' has 1024 positions"):
-        make_plan(models.request_of(model, tmp_path, tokenizer, max_length=4096), tmp_path)
+        make_plan(
+            models.request_of(model, tmp_path, tokenizer, max_length=4096), tmp_path, LITERT_LM
+        )
     asked = models.request_of(model, tmp_path, tokenizer, prefill_lengths=[64])
-    assert make_plan(asked, tmp_path).prefill_lengths == (48,)
+    assert make_plan(asked, tmp_path, LITERT_LM).prefill_lengths == (48,)
     with pytest.raises(UsageError, match="model 'tiny' has no tokenizer, which is part of"):
-        make_plan(models.request_of(model, tmp_path), tmp_path)
+        make_plan(models.request_of(model, tmp_path), tmp_path, LITERT_LM)
     with pytest.raises(UsageError, match="max_length=64 is for tflite and litertlm, whose"):
         zoo.export(model, to="onnx", out=tmp_path / "none", max_length=64)
     with pytest.raises(UsageError, match="prefill_lengths='many': give different numbers of"):

@@ -13,7 +13,7 @@ from zoo_registry.entries import own_version
 ROOT = Path(__file__).parent.parent
 ROOTS = ("registry", "export", "zoo", "recipes")
 RUNTIME = ("zoo_system", "zoo_registry", "zoo_runtime")
-EXTRAS = ("audio", "grammar", "images", "litert", "litertlm", "onnx", "serve", "text")
+EXTRAS = ("audio", "genai", "grammar", "images", "litert", "litertlm", "onnx", "serve", "text")
 
 
 def project(folder: str) -> dict[str, Any]:

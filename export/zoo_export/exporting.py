@@ -91,9 +91,9 @@ def export(
         image_size: Height and width of images, or one number for both, in formats that fix them,
             where the model leaves them open; by default what preprocessing makes, else 64 x 96.
         train_batch: Rows that one step of training takes in ``tflite:train``; 8 by default.
-        max_length: Positions of the cache in a LiteRT or LiteRT-LM file of a language model; by
-            default those of the model, at most 1024.
-        prefill_lengths: Numbers of tokens that such a file reads at once, a signature
+        max_length: Positions of the cache in a LiteRT or LiteRT-LM file of a language model, and
+            the longest text of onnxruntime-genai; by default those of the model, at most 1024.
+        prefill_lengths: Numbers of tokens that a LiteRT file reads at once, a signature
             ``prefill_N`` each; 16, and 128 for long texts, by default.
         batch_sizes: Batches that a LiteRT file has a signature for, such as ``[1, 8]``, or
             ``"dynamic"`` for any batch, which is slower; 1 by default. Other formats take any

@@ -86,7 +86,7 @@ def list_formats(pattern: str = "*") -> list[str]:
 
     Example:
         >>> list_formats()
-        ['litertlm', 'onnx', 'saved_model', 'tflite']
+        ['litertlm', 'onnx', 'onnxruntime-genai', 'saved_model', 'tflite']
     """
     return zoo_registry.formats.names(pattern)
 

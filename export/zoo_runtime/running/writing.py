@@ -20,13 +20,12 @@ OUTPUTS = (Tensor(TEXT, STRING, (BATCH,)),)
 
 
 class Writer(Protocol):
-    """A loaded file that continues texts; what a runtime target of such a format returns.
+    """A loaded file that continues texts; what a runtime target of such a format returns."""
 
-    Args:
-        sampling: The options of :meth:`stream` by which a token is drawn.
-    """
-
-    sampling: tuple[str, ...]
+    @property
+    def sampling(self) -> tuple[str, ...]:
+        """The options of :meth:`stream` by which a token is drawn."""
+        ...
 
     def run(self, arrays: Arrays) -> dict[str, Array]:
         """Return :data:`OUTPUTS` for :data:`INPUTS`: the most probable texts."""

@@ -57,8 +57,11 @@ _OPTIONS: Mapping[str, tuple[Any, str]] = {
         "onnxruntime: an ONNX file with ONNX Runtime's own operators [standard ones].",
     ),
     "train_batch": (int, "Rows of one step of training on the device [8]."),
-    "max_length": (int, "Tokens of a text in LiteRT and litertlm files [the model's, up to 1024]."),
-    "prefill_lengths": (str, "Tokens that they read at once [16,128]."),
+    "max_length": (
+        int,
+        "Tokens of a text where the cache is fixed: tflite, litertlm [up to 1024].",
+    ),
+    "prefill_lengths": (str, "Tokens that tflite and litertlm read at once [16,128]."),
 }
 
 

@@ -329,16 +329,16 @@ import json
 import onnxruntime_genai as og
 
 model = og.Model("{path}")
-tokenizer = og.Tokenizer(model)
+reader = og.Tokenizer(model)
 about = json.load(open("{path}/tokenizer_config.json"))
 # It leaves the token that begins a text to its caller; a chat template has it.
 start = about["bos_token"] if about["add_bos_token"] else ""
-tokens = tokenizer.encode(start + "Once upon a time")
+tokens = reader.encode(start + "Once upon a time")
 params = og.GeneratorParams(model)
 params.set_search_options(max_length=min(len(tokens) + 50, about["model_max_length"]))
 generator = og.Generator(model, params)
 generator.append_tokens(tokens)
-text = tokenizer.create_stream()
+text = reader.create_stream()
 while not generator.is_done():
     generator.generate_next_token()
     print(text.decode(generator.get_next_tokens()[0]), end="", flush=True)

@@ -65,6 +65,11 @@ class SentencePieceTokenizer:
         found = int(self._processor.piece_to_id(token))
         return found if self._processor.id_to_piece(found) == token else None
 
+    def id_to_token(self, token: int) -> str | None:
+        """Return a token as text, ``None`` where there is none of the index."""
+        is_one = 0 <= token < self._processor.vocab_size()
+        return str(self._processor.id_to_piece(int(token))) if is_one else None
+
     def get_vocab_size(self) -> int:
         """Return the number of tokens."""
         return int(self._processor.vocab_size())

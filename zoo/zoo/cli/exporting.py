@@ -59,7 +59,7 @@ _OPTIONS: Mapping[str, tuple[Any, str]] = {
     "train_batch": (int, "Rows of one step of training on the device [8]."),
     "max_length": (
         int,
-        "Tokens of a text where the cache is fixed: tflite, litertlm [up to 1024].",
+        "Tokens of a text at most, for tflite and litertlm [up to 1024].",
     ),
     "prefill_lengths": (str, "Tokens that tflite and litertlm read at once [16,128]."),
 }

@@ -1,4 +1,4 @@
-"""Tokens a second of our files beside those of KerasHub and transformers, in one run.
+"""Tokens a second of our files beside those that others write and run, in one run.
 
     python -m venv peers && peers/bin/pip install -r benchmarks/peers/requirements.txt
     python benchmarks/generation.py --peers peers/bin/python --work /tmp/generation gpt2-small
@@ -6,8 +6,9 @@
 Batch 1, greedy, 64 tokens of prompt and 128 new ones. Every contestant runs in a process of its
 own, all in turns; weights are drawn, which changes no speed. "of transformers" is the rate as a
 multiple of that of transformers with torch in float32, "first" the time to the first token as a
-multiple of it, and "of bandwidth" the fraction of what reading the weights once for each token
-allows, at the rate at which this machine reads a large array in the same turns.
+multiple of it, "of bandwidth" the fraction of what reading the weights once for each token
+allows, at the rate at which this machine reads a large array in the same turns, and "memory" the
+most that loading and running takes, as a multiple of weights and cache.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,23 @@ from rich.console import Console
 from rich.table import Table
 
 PROMPT, NEW, POSITIONS = 64, 128, 256
-OURS = ("tflite", "tflite:dynamic-int8", "onnx", "onnx:dynamic-int8")
+OURS = (
+    "tflite",
+    "tflite:dynamic-int8",
+    "onnx",
+    "onnx:dynamic-int8",
+    "onnxruntime-genai",
+    "onnxruntime-genai:dynamic-int8",
+    "litertlm",
+    "litertlm:dynamic-int8",
+)
 KERAS, KERAS_HUB, KERAS_HUB_XLA = "keras", "kerashub", "kerashub, XLA"
 TRANSFORMERS = "transformers"
+PEERS = (TRANSFORMERS, "optimum", "optimum, int8", "llama.cpp, Q8_0", "llama.cpp, Q4_0")
 MEMORY = "memory"
 # Of a contestant: the time to the first token, and tokens a second of the others.
 _Figures = tuple[float, float]
+_Generate = Callable[[], _Figures]
 PEER = Path(__file__).parent / "peers" / "generation.py"
 KERAS_HUB_SIZES = {
     "gpt2-small": {
@@ -45,8 +58,8 @@ KERAS_HUB_SIZES = {
 _ARRAY_BYTES = 400_000_000
 
 
-def convert(name: str, folder: Path) -> None:
-    """Write every file of ours for a model, and what it says of its functions with a cache."""
+def convert(name: str, word: str, folder: Path) -> None:
+    """Write one file of ours for a model, and what it holds."""
     import zoo
     from zoo_export.converters.tracing import Conversion
     from zoo_export.options import ExportOptions
@@ -54,32 +67,64 @@ def convert(name: str, folder: Path) -> None:
     from zoo_runtime.formats import find
     from zoo_runtime.tensors import Tensor
 
-    model = zoo.get_model(name)
-    for word in OURS:
-        row, path = find(word), folder / find(word).path(name)
-        if (folder / _about(word)).is_file():
-            continue
-        sizes: tuple[Any, Any] = (1, 16) if row.static else ("batch", "sequence")
-        inputs = tuple(Tensor(tensor.name, "int32", sizes) for tensor in model.inputs)
-        conversion = Conversion(
-            model,
-            inputs,
-            (Tensor("logits", "float32", (*sizes, model.outputs[0].shape[-1])),),
-            path,
-            samples=({tensor.name: np.ones((1, 16), np.int32) for tensor in inputs},),
-            options=ExportOptions(
-                batch_sizes=(1,) if row.static else (), max_length=POSITIONS if row.static else None
-            ),
-        )
-        facts = load_target(row.generating)(conversion, load_target(row.converter))
-        (folder / _about(word)).write_text(json.dumps(facts["generation"]))
+    if (folder / _about(word)).is_file():
+        return
+    row, model = find(word), zoo.get_model(name)
+    sizes: tuple[Any, Any] = (1, 16) if row.static else ("batch", "sequence")
+    inputs = tuple(Tensor(tensor.name, "int32", sizes) for tensor in model.inputs)
+    conversion = Conversion(
+        model,
+        inputs,
+        (Tensor("logits", "float32", (*sizes, model.outputs[0].shape[-1])),),
+        folder / row.path(name),
+        samples=({tensor.name: np.ones((1, 16), np.int32) for tensor in inputs},),
+        about={"name": name, **_plan(name, row, model, folder)},
+        options=ExportOptions(
+            batch_sizes=(1,) if row.static else (), max_length=POSITIONS if row.static else None
+        ),
+    )
+    make = load_target(row.converter)
+    facts = load_target(row.generating)(conversion, make) if row.generating else make(conversion)
+    (folder / _about(word)).write_text(json.dumps(facts))
+
+
+def _plan(name: str, row: Any, model: Any, folder: Path) -> dict[str, Any]:
+    """Return what a file that writes by itself is made of beside the model."""
+    if not row.dialect:
+        return {}
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    from zoo_export.generation.dialect import PLAN, dialect_of
+    from zoo_export.generation.plan import make_plan
+    from zoo_export.options import ExportOptions
+    from zoo_export.reading.request import Request
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: at for at, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    request = Request(
+        model=model,
+        name=name,
+        preprocessing=({"step": "tokenize", "tokenizer": "tokenizer.json", "length": 8},),
+        assets=folder,
+        options=ExportOptions(max_length=POSITIONS, prefill_lengths=(PROMPT,)),
+    )
+    work = folder / "plan"
+    work.mkdir(exist_ok=True)
+    return {PLAN: make_plan(request, work, dialect_of(row.dialect)).data()}
 
 
 def _about(word: str) -> str:
     return f"{word.replace(':', '-')}.json"
 
 
-def contestant(name: str, kind: str, folder: Path, threads: int) -> Callable[[], _Figures]:
+def _weight_bytes(facts: dict[str, Any]) -> int:
+    return sum(facts["weights"].values())
+
+
+def contestant(name: str, kind: str, folder: Path, threads: int) -> _Generate:
     """Return what generates once, and how fast that was."""
     if kind == MEMORY:
         array = np.ones(_ARRAY_BYTES // 4, np.float32)
@@ -87,6 +132,10 @@ def contestant(name: str, kind: str, folder: Path, threads: int) -> Callable[[],
         return lambda: (0.0, max(array.nbytes / _seconds(lambda: array @ array) for _ in range(8)))
     if kind in (KERAS_HUB, KERAS_HUB_XLA):
         return _keras_hub(name, threads, xla=kind == KERAS_HUB_XLA)
+    if kind.startswith("onnxruntime-genai"):
+        return _genai(folder / _path(kind, name), threads)
+    if kind.startswith("litertlm"):
+        return _litertlm(folder / _path(kind, name), threads)
     decoder = _keras(name, threads) if kind == KERAS else _file(name, kind, folder, threads)
     prompt = np.random.default_rng(0).integers(0, 1000, PROMPT).astype(np.int32)
 
@@ -101,6 +150,63 @@ def contestant(name: str, kind: str, folder: Path, threads: int) -> Callable[[],
     return generate
 
 
+def _path(word: str, name: str) -> str:
+    from zoo_runtime.formats import find
+
+    return find(word).path(name)
+
+
+def _genai(path: Path, threads: int) -> _Generate:
+    import onnxruntime_genai as og
+
+    ready_to_load()
+    config = og.Config(str(path))
+    options = {"session_options": {"intra_op_num_threads": threads}}
+    config.overlay(json.dumps({"model": {"decoder": options}}))
+    model = og.Model(config)
+    params = og.GeneratorParams(model)
+    params.set_search_options(max_length=PROMPT + NEW, do_sample=False)
+    prompt = np.random.default_rng(0).integers(0, 256, (1, PROMPT)).astype(np.int32)
+
+    def generate() -> _Figures:
+        begun = time.perf_counter()
+        generator = og.Generator(model, params)
+        generator.append_tokens(prompt)
+        generator.generate_next_token()
+        first, count = time.perf_counter(), 1
+        while not generator.is_done():
+            generator.generate_next_token()
+            count += 1
+        return first - begun, (count - 1) / (time.perf_counter() - first)
+
+    return generate
+
+
+def _litertlm(path: Path, threads: int) -> _Generate:
+    """Return LiteRT-LM with a tokenizer that makes a token of each byte."""
+    import litert_lm
+
+    ready_to_load()
+    litert_lm.set_min_log_severity(litert_lm.LogSeverity.FATAL)
+    backend = litert_lm.Backend.CPU(thread_count=threads)
+    engine = litert_lm.Engine(str(path), backend=backend, cache_dir=":nocache")
+    greedy = litert_lm.SamplerConfig(top_k=1, temperature=0.0)
+
+    def generate() -> _Figures:
+        with engine.create_session(
+            apply_prompt_template=False, sampler_config=greedy, max_output_tokens=NEW
+        ) as session:
+            begun = time.perf_counter()
+            session.run_prefill(["a" * PROMPT])
+            first, count = 0.0, 0
+            for _ in session.run_decode_async():
+                count += 1
+                first = first or time.perf_counter()
+            return first - begun, (count - 1) / (time.perf_counter() - first)
+
+    return generate
+
+
 def _file(name: str, word: str, folder: Path, threads: int) -> Any:
     from zoo_registry import load_target
     from zoo_runtime import schema
@@ -108,7 +214,10 @@ def _file(name: str, word: str, folder: Path, threads: int) -> Any:
     from zoo_runtime.generation.files import Generation
 
     row = find(word)
-    about = schema.read(Generation, json.loads((folder / _about(word)).read_text()), "generation")
+    facts = json.loads((folder / _about(word)).read_text())
+    about = schema.read(Generation, facts["generation"], "generation")
+    __import__(row.module)
+    ready_to_load()
     return load_target(row.decoder)(folder / row.path(name), about, threads=threads)(None)
 
 
@@ -118,6 +227,7 @@ def _keras(name: str, threads: int) -> Any:
     from zoo_runtime.running.sessions import set_threads
 
     set_threads(threads)
+    ready_to_load()
     return keras_decoders(zoo.get_model(name))(None, False)
 
 
@@ -128,6 +238,7 @@ def _keras_hub(name: str, threads: int, *, xla: bool) -> Callable[[], _Figures]:
     from zoo_runtime.running.sessions import set_threads
 
     set_threads(threads)
+    ready_to_load()
     backbone = keras_hub.models.GPT2Backbone(**KERAS_HUB_SIZES[name])
     model = keras_hub.models.GPT2CausalLM(backbone, preprocessor=None)
     model.compile(sampler="greedy", jit_compile=xla)
@@ -151,17 +262,31 @@ def _seconds(act: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
+_before_loading = [0]
+
+
+def ready_to_load() -> None:
+    """Note what this process holds before the model is loaded."""
+    _before_loading[0] = _memory("VmRSS")
+
+
+def _memory(which: str) -> int:
+    rows = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(rows[which].split()[0])
+
+
 def serve(name: str, kind: str, folder: str, threads: str) -> None:
     """Generate once to warm up, and once for each line of standard input."""
     run = contestant(name, kind, Path(folder), int(threads))
     run()
-    print("ready", flush=True)
+    print("ready", _memory("VmHWM") - _before_loading[0], flush=True)
     for _ in sys.stdin:
         print(json.dumps(run()), flush=True)
 
 
 @contextmanager
-def _process(words: list[str], threads: int) -> Iterator[Callable[[], _Figures]]:
+def _process(words: list[str], threads: int) -> Iterator[tuple[_Generate, int]]:
+    """Start a contestant; yield what lets it generate once, and the bytes that it took."""
     given = {"OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -169,7 +294,8 @@ def _process(words: list[str], threads: int) -> Iterator[Callable[[], _Figures]]
     ) as process:
         pipes: Any = process.stdin, process.stdout
         given_to, said = pipes
-        if not any(line.strip() == "ready" for line in iter(said.readline, "")):
+        ready = next((x for x in iter(said.readline, "") if x.startswith("ready")), None)
+        if ready is None:
             raise SystemExit(f"{' '.join(words[1:])} ended before it was ready.")
 
         def run() -> _Figures:
@@ -178,31 +304,30 @@ def _process(words: list[str], threads: int) -> Iterator[Callable[[], _Figures]]
             first, rate = json.loads(said.readline())
             return first, rate
 
-        yield run
+        yield run, int(ready.split()[1])
         given_to.close()
 
 
-def measure(
-    name: str, folder: Path, peers: str | None, threads: int, rounds: int
-) -> dict[str, _Figures]:
-    """Return the median figures of each contestant, all run in turns."""
-    kinds = [*OURS, KERAS, MEMORY]
-    kinds += [KERAS_HUB, KERAS_HUB_XLA] if name in KERAS_HUB_SIZES else []
-    words = {
-        kind: [sys.executable, __file__, "--serve", name, kind, str(folder), str(threads)]
-        for kind in kinds
-    }
-    if peers:
-        words[TRANSFORMERS] = [peers, str(PEER), name, str(threads), str(PROMPT), str(NEW)]
+@dataclass(frozen=True)
+class Row:
+    """What was measured of a contestant: medians of seconds and tokens a second, and bytes."""
+
+    first: float
+    rate: float
+    memory: int
+
+
+def measure(words: dict[str, list[str]], threads: int, rounds: int) -> dict[str, Row]:
+    """Return the median figures of each contestant, a command line each, all run in turns."""
     found: dict[str, list[_Figures]] = {kind: [] for kind in words}
     with ExitStack() as stack:
         runs = {kind: stack.enter_context(_process(w, threads)) for kind, w in words.items()}
         for _ in range(rounds):
-            for kind, run in runs.items():
+            for kind, (run, _) in runs.items():
                 found[kind].append(run())
     return {
-        kind: (statistics.median(f for f, _ in all_), statistics.median(r for _, r in all_))
-        for kind, all_ in found.items()
+        kind: Row(*(statistics.median(column) for column in zip(*rows, strict=True)), runs[kind][1])
+        for kind, rows in found.items()
     }
 
 
@@ -211,34 +336,49 @@ def main() -> None:
         serve(*sys.argv[2:])
         return
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="+")
+    parser.add_argument("name")
     parser.add_argument("--work", type=Path, required=True, help="a folder; files are kept there")
-    parser.add_argument("--peers", help="the Python of an environment with torch and transformers")
+    parser.add_argument("--peers", help="the Python of benchmarks/peers/requirements.txt")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", action="append", help="contestants, all by default")
     asked = parser.parse_args()
-    for name in asked.names:
-        folder = asked.work / name
-        folder.mkdir(parents=True, exist_ok=True)
-        convert(name, folder)
-        found = measure(name, folder, asked.peers, asked.threads, asked.rounds)
-        Console(width=100).print(_table(name, folder, found, asked.threads))
+    folder = asked.work / asked.name
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds = [*OURS, KERAS, *(PEERS if asked.peers else ())]
+    kinds += [KERAS_HUB, KERAS_HUB_XLA] if asked.name in KERAS_HUB_SIZES else []
+    kinds = [*(asked.only or kinds), MEMORY]
+    for word in kinds:
+        if word in OURS:
+            convert(asked.name, word, folder)
+    after = [str(folder), str(asked.threads), str(PROMPT), str(NEW)]
+    words = {
+        kind: [asked.peers, str(PEER), kind, asked.name, *after]
+        if kind in PEERS
+        else [sys.executable, __file__, "--serve", asked.name, kind, *after[:2]]
+        for kind in kinds
+    }
+    found = measure(words, asked.threads, asked.rounds)
+    Console(width=100).print(_table(asked.name, folder, found, asked.threads))
 
 
-def _table(name: str, folder: Path, found: dict[str, _Figures], threads: int) -> Table:
-    reference = found.get(TRANSFORMERS, found[KERAS])
-    what = TRANSFORMERS if TRANSFORMERS in found else KERAS
+def _table(name: str, folder: Path, found: dict[str, Row], threads: int) -> Table:
+    what = next(kind for kind in (TRANSFORMERS, KERAS, *found) if kind in found)
+    reference, machine = found[what], found.pop(MEMORY)
     table = Table(
         f"{name}, {threads} thread{'s' * (threads > 1)}", f"of {what}", "first", "of bandwidth",
-        title="Tokens a second",
+        "memory", title="Tokens a second",
     )  # fmt: skip
-    for kind, (first, rate) in found.items():
-        if kind == MEMORY:
-            continue
-        about = folder / _about(kind)
-        read = json.loads(about.read_text())["weight_bytes"] if about.is_file() else None
-        fraction = f"{rate * read / found[MEMORY][1]:.0%}" if read else "-"
-        table.add_row(kind, f"{rate / reference[1]:.2f}", f"{first / reference[0]:.2f}", fraction)
+    for kind, row in found.items():
+        fraction = memory = "-"
+        if kind in OURS:
+            facts = json.loads((folder / _about(kind)).read_text())
+            read = _weight_bytes(facts)
+            kept = facts.get("cache_bytes") or facts["generation"]["cache_bytes"] * POSITIONS
+            fraction = f"{row.rate * read / machine.rate:.0%}"
+            memory = f"{row.memory / (read + kept):.2f}"
+        rate, first = row.rate / reference.rate, row.first / reference.first
+        table.add_row(kind, f"{rate:.2f}", f"{first:.2f}", fraction, memory)
     return table
 
 

@@ -185,16 +185,9 @@ def _with(facts: dict[str, Any], about: Generation, model: Any) -> dict[str, Any
     return {**facts, GENERATION: asdict(about)}
 
 
-def _reading(model: Any) -> ReadingModel:
-    reading = reading_model(model)
-    if isinstance(reading, KerasHubReading):
-        raise UsageError("the cache of a KerasHub model is that of litertlm files alone")
-    return reading
-
-
 def for_onnx(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``decode``, and ``encode`` of a seq2seq model, as optimum names their tensors."""
-    reading = _reading(conversion.model)
+    reading = reading_model(conversion.model)
     names = _DOTTED_DECODER if reading.is_seq2seq else _DOTTED
     made = _Made(reading, names, conversion, "int64")
     return (*made.encoders(), made.present(DECODE, with_past=True)), made.about()
@@ -202,7 +195,7 @@ def for_onnx(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
 
 def for_saved_model(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``prefill`` and ``decode``, and ``encode`` of a seq2seq model."""
-    made = _Made(_reading(conversion.model), _PLAIN, conversion, "int32")
+    made = _Made(reading_model(conversion.model), _PLAIN, conversion, "int32")
     return (
         *made.encoders(),
         made.present(PREFILL, with_past=False),
@@ -212,7 +205,7 @@ def for_saved_model(conversion: Conversion) -> tuple[tuple[Function, ...], Gener
 
 def for_litert(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``prefill_N`` and ``decode`` as LiteRT-LM names what they take, and ``encode``."""
-    made = _Made(_reading(conversion.model), _LITERT, conversion, "int32")
+    made = _Made(reading_model(conversion.model), _LITERT, conversion, "int32")
     length = made.fixed_length()
     chosen = made.prefill_lengths(length)
     functions = (
@@ -236,7 +229,7 @@ class _Made:
         whole: The dtype of tokens and masks.
     """
 
-    reading: ReadingModel
+    reading: ReadingModel | KerasHubReading
     names: Names
     conversion: Conversion
     whole: str
@@ -338,7 +331,9 @@ class _Made:
 
         def call(arrays: Any) -> dict[str, Any]:
             read, positions = arrays["tokens"], arrays["input_pos"]
-            reading = _at(positions, tokens, length, self._past(arrays))
+            count = 1 + ops.sum(ops.cast(positions[1:] > 0, "int32"))
+            none = ops.zeros(1, "int32")
+            reading = Reading.behind(read, none, positions[0], count, self._past(arrays))
             if not head:
                 return self._named(self.reading.keep(read, reading))
             logits, _, new = self.reading.read(read, reading)
@@ -386,15 +381,6 @@ class _Made:
 def _tensor(name: str, entry: Entry, batch: int | str, length: int | str) -> Tensor:
     shape = tuple(length if size is None else size for size in entry.shape)
     return Tensor(name, entry.dtype, (batch, *shape))
-
-
-def _at(positions: Any, tokens: int, length: int, past: Mapping[str, Any]) -> Reading:
-    """Return the reading of one text whose new tokens have these positions, 0 for padding."""
-    first = ops.equal(ops.arange(tokens, dtype="int32"), 0)
-    real = ops.cast(ops.logical_or(first, ops.greater(positions, 0)), "int32")
-    kept = ops.arange(length, dtype="int32")[None]
-    before = ops.cast(ops.less(kept, positions[:1]), "int32")
-    return Reading(positions[None], real[None], before, kept, past)
 
 
 def _whole(array: Any) -> Any:

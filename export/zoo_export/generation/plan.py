@@ -181,6 +181,8 @@ def _sizes(request: Request, positions: int | None) -> tuple[int, tuple[int, ...
 
 def _tokenizer(request: Request, model: Any) -> tuple[Any, GenerationConfig]:
     """Return the tokenizer of a model, and how it generates where a caller does not say."""
+    if request.tokenizer is not None:
+        return request.tokenizer
     steps = [as_step(step) for step in request.preprocessing]
     files = [step.tokenizer for step in steps if isinstance(step, TokenizeStep)]
     if files and request.assets is not None:

@@ -72,7 +72,9 @@ def _traced(
     def run(**inputs: Any) -> dict[str, Any]:
         past = {entry: inputs[name] for entry, name in names.items()}
         begin = inputs[POSITIONS][:1]
-        call = Reading.behind(inputs[TOKENS], begin, tf.constant([steps]), past)
+        call = Reading.behind(
+            inputs[TOKENS], tf.zeros(1, tf.int32), begin[0], tf.constant(steps), past
+        )
         scores: dict[str, Any] = {}
         if vocab_size is None:
             new = reading.keep(inputs[TOKENS], call)

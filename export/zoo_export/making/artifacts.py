@@ -309,6 +309,7 @@ def _of_samples(source: Source, fmt: Format) -> dict[str, Any]:
             int(ties.sum()) for batch in source.samples.batches for ties in batch.unsteady.values()
         ),
         "from_float64": source.is_float64,
+        "no_tokenizer": source.request.no_tokenizer,
         "rows_depend": source.samples.row_dependence,
         "unrolled_by_author": notes.get("unrolled"),
         "judged_by_calibration": fmt.scheme is not None

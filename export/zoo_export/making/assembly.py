@@ -124,7 +124,7 @@ def _plan(
         return None, []
     try:
         return make_plan(source.request, work), []
-    except UsageError as error:
+    except (UsageError, ExportError) as error:
         return None, [(name, ExportError(str(error).rstrip("."))) for name in writing]
 
 

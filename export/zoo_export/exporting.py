@@ -167,7 +167,8 @@ def export(
         for artifact in kept.artifacts if kept is not None else ():
             notify(Progress(artifact.format, "cached", artifact))
         if kept is None:
-            request = _of_length(replace(_request(source, known), options=options))
+            request = replace(_request(source, known), options=options)
+            request = _of_length(_with_tokenizer(request, work))
             check_calibrated(formats, request)
             _check_outside(request.assets, folder)
             options.check_model(request.model)
@@ -196,6 +197,12 @@ def _check_outside(assets: Path | None, folder: Path) -> None:
             f"'{folder}' lies in the assets '{assets}', which the bundle is to hold: choose a "
             "folder outside of them (out=)."
         )
+
+
+def _with_tokenizer(request: Request, work: Path) -> Request:
+    from zoo_export.reading.tokenizers import with_tokenizer  # Keras, where it is needed
+
+    return with_tokenizer(request, work)
 
 
 def _of_length(request: Request) -> Request:

@@ -22,7 +22,8 @@ from zoo_runtime.contents import (
 )
 from zoo_runtime.errors import VerificationError
 from zoo_runtime.formats import find
-from zoo_runtime.generation.generator import Decoders, TextGenerator
+from zoo_runtime.generation.by_runtime import Generator, RuntimeGenerator
+from zoo_runtime.generation.generator import Decoders
 from zoo_runtime.generation.search import Decoder
 from zoo_runtime.generation.trained import recomputing, text_generator
 from zoo_runtime.manifest import MANIFEST, TRAIN_FORMAT, Artifact
@@ -153,7 +154,7 @@ class Bundle(Contents):
         runtime: str | None = None,
         threads: int | None = None,
         provider: str | None = None,
-    ) -> TextGenerator:
+    ) -> Generator:
         """Return what generates texts with a language model or a seq2seq model.
 
         Args:
@@ -165,14 +166,14 @@ class Bundle(Contents):
             UsageError: A model of another task, or one without a tokenizer.
             BundleError: The artifact is damaged, as for :meth:`runner`.
         """
-        if find(self.artifact(runtime).format).writes:
-            raise UsageError(
-                f"'{self.artifact(runtime).path}' of bundle '{self}' is run by a runtime that "
-                "generates by itself: zoo.generate does it, and here name another format (runtime)."
-            )
+        artifact = self.artifact(runtime)
+        if find(artifact.format).writes:
+            writer: Any = self.runner(runtime, threads, provider).session
+            chat = self.decoding.chat if self.decoding else None
+            return RuntimeGenerator(self.name, artifact.format, writer, chat)
 
         def decoders(length: int | None) -> Decoders:
-            found = self._decoders(self.artifact(runtime), Options(threads, provider))
+            found = self._decoders(artifact, Options(threads, provider))
             return found or recomputing(self.runner(runtime, threads, provider), length)
 
         return text_generator(self, decoders)

@@ -16,7 +16,7 @@ from zoo_runtime.answers.prediction import (
     prepare,
     preprocessor_of,
 )
-from zoo_runtime.generation.generator import TextGenerator
+from zoo_runtime.generation.by_runtime import Generator
 from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import Tensor
@@ -65,7 +65,7 @@ class Trained(Described, Protocol):
     def runner(self, runtime: str | None = None) -> Runner:
         """Return the model ready to run; it is loaded once."""
 
-    def text_generator(self, runtime: str | None = None) -> TextGenerator:
+    def text_generator(self, runtime: str | None = None) -> Generator:
         """Return what generates texts with a language model or a seq2seq model.
 
         Raises:
@@ -107,7 +107,7 @@ def predictions(
     x: Any,
     *,
     top_k: int | None = None,
-    generator: Callable[[], TextGenerator],
+    generator: Callable[[], Generator],
 ) -> list[Prediction]:
     """Return the predictions of a trained model for raw inputs.
 

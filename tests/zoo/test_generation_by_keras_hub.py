@@ -70,14 +70,14 @@ def test_texts_of_different_lengths_go_on_as_the_whole_model_and_keras_hub_say(f
     prompts = [np.array([7, 3, 30, 5, 9, 2], np.int32), np.array([8, 1], np.int32)]
     tokens = np.zeros((2, 6), np.int32)
     for row, prompt in enumerate(prompts):
-        tokens[row, : len(prompt)] = prompt
-    lengths = keras.ops.convert_to_tensor(np.array([6, 2], np.int32))
+        tokens[row, 6 - len(prompt) :] = prompt
+    padding, count = (keras.ops.convert_to_tensor(x, "int32") for x in ([0, 4], 6))
     texts = keras.ops.convert_to_tensor(tokens)
-    logits, _, past = reading.read(texts, Reading.behind(texts, lengths * 0, lengths, {}))
+    logits, _, past = reading.read(texts, Reading.behind(texts, padding, count * 0, count, {}))
     room = {name: np.pad(tensor, [(0, 0), (0, 0), (0, 2), (0, 0)]) for name, tensor in past.items()}
     following = np.asarray(logits).argmax(-1).astype(np.int32)
     last = keras.ops.convert_to_tensor(following[:, None])
-    second, _, _ = reading.read(last, Reading.behind(last, lengths, lengths * 0 + 1, room))
+    second, _, _ = reading.read(last, Reading.behind(last, padding, count, count * 0 + 1, room))
     for row, prompt in enumerate(prompts):
         whole = whole_logits(model, [*prompt, following[row]])
         np.testing.assert_allclose(np.asarray(logits)[row], whole[-2], atol=1e-4)

@@ -11,8 +11,7 @@ from zoo_models.build import check_backend, get_model
 from zoo_recipes.run import Run, open_trained
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime.bundle import Bundle
-from zoo_runtime.formats import find
-from zoo_runtime.generation.by_runtime import RuntimeGenerator
+from zoo_runtime.generation.by_runtime import Generator
 from zoo_runtime.generation.files import GENERATING
 from zoo_runtime.generation.generator import BY_DEFAULT, TextGenerator
 from zoo_runtime.tokenizing import open_tokenizer
@@ -113,7 +112,7 @@ def text_generator(
     weights: str | Path | None = None,
     tokenizer: Any = None,
     runtime: str | None = None,
-) -> TextGenerator | RuntimeGenerator:
+) -> Generator:
     """Return what generates texts with a model; as for :func:`generate`.
 
     Raises:
@@ -129,16 +128,7 @@ def text_generator(
     trained = _opened(source)
     if tokenizer is not None:
         raise UsageError(f"'{trained}' has a tokenizer of its own: leave tokenizer= out.")
-    if isinstance(trained, Bundle) and find(trained.artifact(runtime).format).writes:
-        return _of_runtime(trained, runtime)
     return trained.text_generator(runtime)
-
-
-def _of_runtime(trained: Bundle, runtime: str | None) -> RuntimeGenerator:
-    """Return what generates with a file whose runtime does that by itself."""
-    session: Any = trained.runner(runtime).session
-    chat = trained.decoding.chat if trained.decoding else None
-    return RuntimeGenerator(trained.name, trained.runtime(runtime), session, chat)
 
 
 def _task(name: str) -> str | None:

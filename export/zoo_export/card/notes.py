@@ -131,6 +131,8 @@ def _least_kept(fit: Fit) -> str:
 def _of_texts(facts: Mapping[str, Any]) -> Iterator[str]:
     if "no_cache" in facts:
         yield f"Each token reads the whole text again: {facts['no_cache']}"
+    if "no_tokenizer" in facts:
+        yield f"It takes token ids, not texts: {facts['no_tokenizer']}"
     if "context_length" not in facts:
         return
     lengths = ", ".join(map(str, facts.get("prefill_lengths", ())))

@@ -248,6 +248,41 @@ def _maker(x: Any) -> Any:
     return operator
 
 
+# -- tied embeddings ------------------------------------------------------------------------------
+
+
+def _beside_scale(node: Node) -> Any:
+    """Return a product with a tied embedding that leaves its table as it is.
+
+    LiteRT's converter multiplies what it finds before a product, the scale of a norm in a vector,
+    into the kernel: a table that is looked up too would be stored twice.
+    """
+    x, kernel = node.inputs
+    scaled = _scaled_by_rows(x) if _is_read_twice(kernel) else None
+    return None if scaled is None else _again(node, (scaled, kernel), node.options)
+
+
+def _scaled_by_rows(x: Any) -> Any:
+    """Return a product with a vector as one with a tensor of more axes; ``None`` of others."""
+    maker = _maker(x)
+    if maker.type == "Reshape":
+        scaled = _scaled_by_rows(maker.inputs[0])
+        return None if scaled is None else tf.reshape(scaled, maker.inputs[1])
+    if maker.type != "Mul":
+        return None
+    scale, other = sorted(maker.inputs, key=lambda factor: factor.shape.rank or 0)
+    if scale.shape.rank != 1 or other.shape.rank in {None, 1}:
+        return None
+    return other * tf.reshape(scale, [1] * (other.shape.rank - 1) + [-1])
+
+
+def _is_read_twice(kernel: Any) -> bool:
+    maker = _maker(kernel)
+    while maker.type in {"Transpose", "Reshape"}:
+        maker = _maker(maker.inputs[0])
+    return maker.type == "ReadVariableOp" and len(maker.inputs[0].consumers()) > 1
+
+
 # -- along an axis --------------------------------------------------------------------------------
 
 
@@ -612,6 +647,8 @@ LITERT: Mapping[str, Composition] = {
     "SpaceToBatchND": _blocks_last,
     "SpaceToDepth": _channels_last,
     "BiasAdd": _bias_of_numbers,
+    "BatchMatMulV2": _beside_scale,
+    "MatMul": _beside_scale,
     "Acos": _of_floats(formulas.acos),
     "Acosh": _of_floats(formulas.acosh),
     "Asin": _of_floats(formulas.asin),

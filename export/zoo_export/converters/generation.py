@@ -37,6 +37,8 @@ from zoo_runtime.generation.files import (
 )
 from zoo_runtime.tensors import BATCH, Tensor
 
+# What functions of fixed sizes read.
+TOKENS, POSITIONS = "tokens", "input_pos"
 _NEW, _PAST, _ALL = "tokens", "past", "past_and_tokens"
 # Positions that a file of fixed sizes has where nothing is said and the model has more.
 _MOST_POSITIONS = 1024
@@ -177,24 +179,20 @@ def _functions(
 
 def _with(facts: dict[str, Any], about: Generation, model: Any) -> dict[str, Any]:
     weights = facts.get("weights", {"float32": model.count_params() * np.float32().nbytes})
-    sizes = [entry.shape for entry in about.cache if entry.grows]
-    numbers = sum(math.prod(size for size in shape if size is not None) for shape in sizes)
-    about = replace(
-        about, weight_bytes=sum(weights.values()), cache_bytes=numbers * np.float32().nbytes
-    )
+    about = replace(about, weight_bytes=sum(weights.values()), cache_bytes=bytes_per_token(about))
     return {**facts, GENERATION: asdict(about)}
 
 
-def _reading(model: Any) -> ReadingModel:
-    reading = reading_model(model)
-    if isinstance(reading, KerasHubReading):
-        raise UsageError("the cache of a KerasHub model is that of litertlm files alone")
-    return reading
+def bytes_per_token(about: Generation) -> int:
+    """Return what one token adds to a cache."""
+    shapes = [entry.shape for entry in about.cache if entry.grows]
+    numbers = sum(math.prod(size for size in shape if size is not None) for shape in shapes)
+    return numbers * np.float32().nbytes
 
 
 def for_onnx(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``decode``, and ``encode`` of a seq2seq model, as optimum names their tensors."""
-    reading = _reading(conversion.model)
+    reading = reading_model(conversion.model)
     names = _DOTTED_DECODER if reading.is_seq2seq else DOTTED
     made = _Made(reading, names, conversion, "int64")
     return (*made.encoders(), made.present(DECODE, with_past=True)), made.about()
@@ -202,7 +200,7 @@ def for_onnx(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
 
 def for_saved_model(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``prefill`` and ``decode``, and ``encode`` of a seq2seq model."""
-    made = _Made(_reading(conversion.model), _PLAIN, conversion, "int32")
+    made = _Made(reading_model(conversion.model), _PLAIN, conversion, "int32")
     return (
         *made.encoders(),
         made.present(PREFILL, with_past=False),
@@ -212,9 +210,8 @@ def for_saved_model(conversion: Conversion) -> tuple[tuple[Function, ...], Gener
 
 def for_litert(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``prefill_N`` and ``decode`` as LiteRT-LM names what they take, and ``encode``."""
-    made = _Made(_reading(conversion.model), _LITERT, conversion, "int32")
-    length = made.fixed_length()
-    chosen = made.prefill_lengths(length)
+    made = _Made(reading_model(conversion.model), _LITERT, conversion, "int32")
+    length, chosen = sizes(made.reading, conversion.options, conversion.model.name)
     functions = (
         *made.encoders(),
         *(made.slices(f"{PREFILL}_{n}", n, length, head=False) for n in chosen),
@@ -223,6 +220,71 @@ def for_litert(conversion: Conversion) -> tuple[tuple[Function, ...], Generation
     grows = any(entry.grows for entry in made.reading.entries.values())
     most = length if grows else made.reading.max_length
     return functions, replace(made.about(), max_length=most, prefill_lengths=chosen)
+
+
+def for_litertlm(
+    conversion: Conversion, vocab_size: int
+) -> tuple[tuple[Function, ...], Generation]:
+    """Return ``decode`` and ``prefill_N`` as LiteRT-LM calls them, with whole caches.
+
+    Args:
+        conversion: What is converted.
+        vocab_size: Tokens that the tokenizer has; further ones are never written.
+    """
+    functions, about = for_litert(conversion)
+    first = sorted(functions, key=lambda function: function.name != DECODE)
+    return tuple(_with_whole_cache(function, about, vocab_size) for function in first), about
+
+
+def sizes(
+    reading: ReadingModel | KerasHubReading, options: ExportOptions, name: str
+) -> tuple[int, tuple[int, ...]]:
+    """Return the positions of a cache of fixed size, and what functions of their own read.
+
+    Args:
+        reading: The model.
+        options: What was asked for.
+        name: Of the model, for messages.
+
+    Raises:
+        ExportError: More positions than the model has.
+    """
+    most, wanted = reading.max_length, options.max_length
+    length = min(most or _MOST_POSITIONS, _MOST_POSITIONS) if wanted is None else wanted
+    if most is not None and length > most:
+        raise ExportError(
+            f"max_length={length:,}: model '{name}' has {most:,} positions: give as many or fewer"
+        )
+    chosen = tuple(n for n in options.prefill_lengths if n <= length)
+    if options.prefill_lengths != ExportOptions().prefill_lengths:
+        return length, chosen
+    # A target text begins with one token, and a long function is for long texts.
+    return length, tuple(
+        n for n in chosen if 2 * n <= length and (n == chosen[0] or not reading.is_seq2seq)
+    )
+
+
+def _with_whole_cache(function: Function, about: Generation, vocab_size: int) -> Function:
+    """Return a function that writes what is new into the cache itself, and gives all of it."""
+    names = {entry.present: entry.past for entry in about.cache}
+
+    def call(arrays: Mapping[str, Any]) -> dict[str, Any]:
+        made, begin = function.call(arrays), arrays[POSITIONS][0]
+        given = {name: _written(arrays[name], made[new], begin) for new, name in names.items()}
+        return {LOGITS: made[LOGITS][..., :vocab_size], **given} if LOGITS in made else given
+
+    caches = [tensor for tensor in function.inputs if tensor.name in names.values()]
+    logits = [t for t in function.outputs if t.name == LOGITS]
+    logits = [replace(tensor, shape=(*tensor.shape[:-1], vocab_size)) for tensor in logits]
+    return replace(function, outputs=(*logits, *caches), call=call)
+
+
+def _written(cache: Any, new: Any, begin: Any) -> Any:
+    """Return a cache with new rows from a position on."""
+    length, count = cache.shape[2], new.shape[2]
+    # Padding behind the last tokens of a full cache has no position in it.
+    room = cache if count == 1 else ops.pad(cache, [(0, 0), (0, 0), (0, count), (0, 0)])
+    return ops.slice_update(room, (0, 0, begin, 0), new)[:, :, :length]
 
 
 @dataclass(frozen=True)
@@ -236,7 +298,7 @@ class _Made:
         whole: The dtype of tokens and masks.
     """
 
-    reading: ReadingModel
+    reading: ReadingModel | KerasHubReading
     names: Names
     conversion: Conversion
     whole: str
@@ -248,33 +310,6 @@ class _Made:
             for name, entry in self.reading.entries.items()
         )
         return Generation(self.reading.vocab_size, self.reading.max_length, kept)
-
-    def fixed_length(self) -> int:
-        """Return the positions of a file that has a fixed number of them."""
-        most, wanted = self.reading.max_length, self.conversion.options.max_length
-        if wanted is None:
-            return min(most or _MOST_POSITIONS, _MOST_POSITIONS)
-        if most is not None and wanted > most:
-            raise ExportError(
-                f"max_length={wanted:,}: model '{self.conversion.model.name}' has {most:,} "
-                "positions"
-            )
-        return wanted
-
-    def prefill_lengths(self, length: int) -> tuple[int, ...]:
-        """Return how many tokens functions of their own read, in a cache of a length."""
-        chosen = tuple(n for n in self.conversion.options.prefill_lengths if n <= length)
-        wanted = self.conversion.options.prefill_lengths != ExportOptions().prefill_lengths
-        # A target text begins with one token, and a long function is for long texts.
-        return (
-            chosen
-            if wanted
-            else tuple(
-                n
-                for n in chosen
-                if 2 * n <= length and (n == chosen[0] or not self.reading.is_seq2seq)
-            )
-        )
 
     def encoders(self) -> tuple[Function, ...]:
         """Return what reads the source of a seq2seq model; nothing for others."""
@@ -329,16 +364,18 @@ class _Made:
             head: Whether it gives logits, of its last token.
         """
         inputs = (
-            Tensor("tokens", self.whole, (1, tokens)),
+            Tensor(TOKENS, self.whole, (1, tokens)),
             # As LiteRT-LM counts: 0 for padding.
-            Tensor("input_pos", self.whole, (tokens,)),
+            Tensor(POSITIONS, self.whole, (tokens,)),
             *self._source(),
             *self._tensors(self._kept(), 0, 1, length),
         )
 
         def call(arrays: Any) -> dict[str, Any]:
-            read, positions = arrays["tokens"], arrays["input_pos"]
-            reading = _at(positions, tokens, length, self._past(arrays))
+            read, positions = arrays[TOKENS], arrays[POSITIONS]
+            count = 1 + ops.sum(ops.cast(positions[1:] > 0, "int32"))
+            none = ops.zeros(1, "int32")
+            reading = Reading.behind(read, none, positions[0], count, self._past(arrays))
             if not head:
                 return self._named(self.reading.keep(read, reading))
             logits, _, new = self.reading.read(read, reading)
@@ -386,15 +423,6 @@ class _Made:
 def _tensor(name: str, entry: Entry, batch: int | str, length: int | str) -> Tensor:
     shape = tuple(length if size is None else size for size in entry.shape)
     return Tensor(name, entry.dtype, (batch, *shape))
-
-
-def _at(positions: Any, tokens: int, length: int, past: Mapping[str, Any]) -> Reading:
-    """Return the reading of one text whose new tokens have these positions, 0 for padding."""
-    first = ops.equal(ops.arange(tokens, dtype="int32"), 0)
-    real = ops.cast(ops.logical_or(first, ops.greater(positions, 0)), "int32")
-    kept = ops.arange(length, dtype="int32")[None]
-    before = ops.cast(ops.less(kept, positions[:1]), "int32")
-    return Reading(positions[None], real[None], before, kept, past)
 
 
 def _whole(array: Any) -> Any:

@@ -59,8 +59,6 @@ class Dialect:
 
     Args:
         runtime: Its name, for messages.
-        check: Takes a model as :func:`zoo_models.generation.reading.reading_model` returns it and
-            raises a :class:`zoo_registry.UsageError` where the runtime cannot keep what it keeps.
         written_tokenizer: Writes a tokenizer into a folder and returns the path, or raises one.
         template: Returns a chat template as the runtime renders it, given the start token, and what
             it makes of :data:`CONVERSATION`.
@@ -69,15 +67,16 @@ class Dialect:
         logits: Takes the file and it, loaded, and returns a function of all tokens of a text and
             the number of those that are its prompt, which returns the float32 (others, vocab_size)
             logits before each other token.
+        is_uniform: Whether keys and values of all layers have to have one size.
     """
 
     runtime: str
-    check: Callable[[Any], object]
     written_tokenizer: Callable[[Any, Path], Path]
     template: Callable[[ChatTemplate, int | None], tuple[str, str]]
     sampling: tuple[str, ...]
     open: Callable[[Path], Writer]
     logits: Callable[[Path, Writer], Callable[[Sequence[int], int], Array]]
+    is_uniform: bool = False
 
 
 def dialect_of(target: str) -> Dialect:

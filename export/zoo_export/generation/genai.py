@@ -21,7 +21,6 @@ from zoo_export.generation.dialect import (
     Language,
     plain_tokenizer,
 )
-from zoo_models.layers.cache import KEY, VALUE
 from zoo_registry import UsageError
 from zoo_runtime import schema
 from zoo_runtime.generation.chat import ChatTemplate
@@ -120,23 +119,6 @@ def _write(path: Path, data: dict[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _check(reading: Any) -> None:
-    kinds = {pattern.format("") for pattern in (KEY, VALUE)}
-    others = [name for name in reading.entries if name.rstrip("0123456789") not in kinds]
-    if reading.is_seq2seq or others:
-        what = "a source that it reads first" if reading.is_seq2seq else f"'{others[0]}'"
-        raise UsageError(
-            f"model '{reading.model.name}' keeps {what}, and onnxruntime-genai keeps the keys and "
-            "values of one text alone: export it to onnx"
-        )
-    shapes = {entry.shape for entry in reading.entries.values()}
-    if len(shapes) > 1:
-        raise UsageError(
-            f"model '{reading.model.name}' has layers whose keys have different sizes, and "
-            "onnxruntime-genai has one size for all: export it to onnx"
-        )
-
-
 def _written_tokenizer(tokenizer: Any, folder: Path) -> Path:
     kind = "SentencePiece"
     if not is_sentence_piece(tokenizer):
@@ -163,7 +145,7 @@ def _logits(path: Path, writer: Writer) -> Callable[[Sequence[int], int], Array]
 
 GENAI = Dialect(
     runtime="onnxruntime-genai",
-    check=_check,
+    is_uniform=True,
     written_tokenizer=_written_tokenizer,
     template=_template,
     sampling=SAMPLING,

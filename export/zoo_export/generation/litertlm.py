@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +11,17 @@ from typing import Any
 import numpy as np
 
 from zoo_export.converters.compositions import LITERT, composed
+from zoo_export.converters.generation import POSITIONS, TOKENS, bytes_per_token, for_litertlm
 from zoo_export.converters.litert import edits
 from zoo_export.converters.litert.convert import from_graphs, operators_in, weights_in
 from zoo_export.converters.mixed_precision import float_layers
-from zoo_export.converters.tracing import Conversion, as_a_graph, exportable_operations
+from zoo_export.converters.tracing import Conversion, trace_function
 from zoo_export.generation.dialect import CONVERSATION, PLAN, Dialect, Language, plain_tokenizer
 from zoo_export.generation.packing import builder_module, pack, section
-from zoo_export.generation.signatures import POSITIONS, PREFILL, TOKENS, cache_names, traced
-from zoo_models.generation.reading import reading_model
-from zoo_models.layers.cache import Entry
 from zoo_runtime import schema
 from zoo_runtime.errors import ExportError
 from zoo_runtime.generation.chat import ChatTemplate
-from zoo_runtime.generation.files import DECODE, LOGITS
+from zoo_runtime.generation.files import DECODE, LOGITS, PREFILL
 from zoo_runtime.generation.sentencepiece import is_sentence_piece
 from zoo_runtime.running.writing import Writer, open_litertlm
 from zoo_runtime.tensors import Array, Arrays
@@ -51,22 +48,23 @@ def convert(
             kernel for.
     """
     builder_module("litertlm_builder")  # a missing package is known before it takes long
-    plan = conversion.about[PLAN]
+    plan, model = conversion.about[PLAN], conversion.model
     context, lengths = plan["context"], tuple(plan["prefill_lengths"])
-    reading = reading_model(conversion.model)
-    with composed(LITERT), exportable_operations(), as_a_graph(conversion.model):
-        graphs = traced(reading, context, lengths, plan["vocab_size"])
-    content = bytes(change(from_graphs(list(graphs.values()), conversion.model, configure)))
+    options = replace(conversion.options, max_length=context, prefill_lengths=lengths)
+    with composed(LITERT):
+        functions, about = for_litertlm(replace(conversion, options=options), plan["vocab_size"])
+        graphs = [trace_function(model, function) for function in functions]
+    content = bytes(change(from_graphs(graphs, model, configure)))
     facts = {
         "operators": operators_in(content),
         "weights": weights_in(content),
         "context_length": context,
         "prefill_lengths": list(lengths),
-        "cache_bytes": 4 * context * sum(map(_row_size, reading.entries.values())),
+        "cache_bytes": context * bytes_per_token(about),
     }
     language = schema.read(Language, plan["language"], "language")
-    about = {"Authors": "Kerazoo", "model_name": conversion.about["name"]}
-    pack(conversion.path, content, context, language, about)
+    known = {"Authors": "Kerazoo", "model_name": conversion.about["name"]}
+    pack(conversion.path, content, context, language, known)
     return facts
 
 
@@ -95,10 +93,6 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
     return convert(conversion, configure, change=edits.share_tied)
 
 
-def _row_size(entry: Entry) -> int:
-    return math.prod(size for size in entry.shape if size is not None)
-
-
 class _Signatures:
     """The LiteRT file inside of a ``.litertlm`` file, called as LiteRT-LM does."""
 
@@ -107,8 +101,8 @@ class _Signatures:
 
         self._interpreter = Interpreter(model_content=content)
         names = self._interpreter.get_signature_list()
-        before = PREFILL.format("")
-        self._lengths = sorted(int(name.removeprefix(before)) for name in names if before in name)
+        found = (name.partition("_")[2] for name in names if name.startswith(PREFILL))
+        self._lengths = sorted(map(int, found))
         self._caches = {
             name: row
             for name, row in self._runner(DECODE).get_input_details().items()
@@ -119,7 +113,7 @@ class _Signatures:
         """Return float32 (tokens - prompt, vocab_size) before each token behind the prompt."""
         kept = {name: np.zeros(row["shape"], row["dtype"]) for name, row in self._caches.items()}
         for begin, end, length in _chunks(prompt - 1, self._lengths):
-            kept = self._call(PREFILL.format(length), tokens[begin:end], begin, length, kept)
+            kept = self._call(f"{PREFILL}_{length}", tokens[begin:end], begin, length, kept)
         found = []
         for at in range(prompt - 1, len(tokens) - 1):
             kept = self._call(DECODE, tokens[at : at + 1], at, 1, kept)
@@ -191,7 +185,6 @@ def _template(chat: ChatTemplate, start: int | None) -> tuple[str, str]:
 
 LITERT_LM = Dialect(
     runtime="LiteRT-LM",
-    check=cache_names,
     written_tokenizer=_written_tokenizer,
     template=_template,
     sampling=("temperature", "top_k", "top_p"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export.converters.generation import sizes
 from zoo_export.generation.dialect import (
     ALL_TOKENS,
     PROMPT_LENGTH,
@@ -18,8 +19,9 @@ from zoo_export.generation.dialect import (
 from zoo_export.reading.inference import inference_clone
 from zoo_export.reading.request import Request
 from zoo_models.generation.decoder import KerasDecoder, KerasGenerator
-from zoo_models.generation.kerashub import is_keras_hub, keras_hub_tokenizer
-from zoo_models.generation.reading import reading_model
+from zoo_models.generation.kerashub import KerasHubReading, is_keras_hub, keras_hub_tokenizer
+from zoo_models.generation.reading import ReadingModel, reading_model
+from zoo_models.layers.cache import KEY, VALUE
 from zoo_registry import UsageError
 from zoo_runtime.generation.by_runtime import MOST_DRAWN
 from zoo_runtime.generation.config import SAMPLING, GenerationConfig
@@ -33,8 +35,6 @@ from zoo_runtime.running.writing import NEW, PROMPT
 from zoo_runtime.tensors import Array
 from zoo_runtime.tokenizing import decoded, encoded, open_tokenizer
 
-# Tokens of a text where nobody says how many: the cache is as long.
-CONTEXT = 1024
 # What Keras adds to each prompt.
 _WRITTEN = 16
 # Words of the prompts where the model comes with no examples.
@@ -136,8 +136,8 @@ def make_plan(request: Request, folder: Path, dialect: Dialect) -> Plan:
     """
     model = inference_clone(request.model)
     reading = reading_model(model)
-    dialect.check(reading)
-    context, lengths = _sizes(request, reading.max_length)
+    _check_kept(reading, model.name, dialect)
+    context, lengths = sizes(reading, request.options, request.name)
     tokenizer, config = _tokenizer(request, model)
     vocab_size = _vocab_size(request.name, tokenizer, reading.vocab_size)
     start = _start(tokenizer, config, dialect)
@@ -162,7 +162,8 @@ def make_plan(request: Request, folder: Path, dialect: Dialect) -> Plan:
         language,
         tokenizer,
         context,
-        lengths,
+        # It calls one at least.
+        lengths or (context,),
         vocab_size,
         references,
         conversation,
@@ -170,19 +171,27 @@ def make_plan(request: Request, folder: Path, dialect: Dialect) -> Plan:
     )
 
 
-def _sizes(request: Request, positions: int | None) -> tuple[int, tuple[int, ...]]:
-    context = request.options.max_length or min(positions or CONTEXT, CONTEXT)
-    if positions is not None and context > positions:
+def _check_kept(reading: ReadingModel | KerasHubReading, name: str, dialect: Dialect) -> None:
+    """Refuse a model that keeps something else than keys and values of all tokens."""
+    kinds = {KEY.format(""), VALUE.format("")}
+    other = [each for each in reading.entries if each.rstrip("0123456789") not in kinds]
+    if reading.is_seq2seq or other:
+        what = "a source that it reads first" if reading.is_seq2seq else f"'{other[0]}'"
         raise UsageError(
-            f"max_length={context}: model '{request.name}' has {positions} positions. Give as many "
-            "or fewer."
+            f"model '{name}' keeps {what}, and {dialect.runtime} keeps the keys and values of one "
+            "text alone: export it to tflite or onnx"
         )
-    lengths = tuple(n for n in request.options.prefill_lengths if n <= context)
-    return context, lengths or (context,)
+    if dialect.is_uniform and len({entry.shape for entry in reading.entries.values()}) > 1:
+        raise UsageError(
+            f"model '{name}' has layers whose keys have different sizes, and {dialect.runtime} has "
+            "one size for all: export it to tflite or onnx"
+        )
 
 
 def _tokenizer(request: Request, model: Any) -> tuple[Any, GenerationConfig]:
     """Return the tokenizer of a model, and how it generates where a caller does not say."""
+    if request.tokenizer is not None:
+        return request.tokenizer
     steps = [as_step(step) for step in request.preprocessing]
     files = [step.tokenizer for step in steps if isinstance(step, TokenizeStep)]
     if files and request.assets is not None:

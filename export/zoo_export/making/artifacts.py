@@ -58,19 +58,12 @@ def make_job(
         bundle: The folder that the artifact is written to.
     """
     sizes = source.sizes if fmt.static else {}
-    options = source.request.options.for_format(fmt)
-    job = Job(
-        format=fmt.name,
-        converter=fmt.converter,
-        runtime=fmt.runtime,
-        model=str(model.resolve()),
-        modules=modules,
-        path=str((bundle / fmt.path(source.request.name)).resolve()),
+    job = base_job(source, fmt, model, modules, bundle)
+    job = replace(
+        job,
         inputs=tuple(tensor.fixed(sizes) for tensor in source.inputs),
         outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
-        about=about_of(source),
-        options=options,
-        dynamic=fmt.static and not options.batch_sizes,
+        dynamic=fmt.static and not job.options.batch_sizes,
         perturbed=bool(source.samples.perturbed),
         generating=fmt.generating if source.request.task in GENERATING else "",
         decoder=fmt.decoder,
@@ -82,7 +75,25 @@ def make_job(
     return LoadedJob(job, inputs, source.calibration or {} if is_calibrated else {})
 
 
-def about_of(source: Source) -> dict[str, Any]:
+def base_job(
+    source: Source, fmt: Format, model: Path, modules: tuple[str, ...], bundle: Path
+) -> Job:
+    """Return what the jobs of all formats have, as :func:`make_job` is called."""
+    return Job(
+        format=fmt.name,
+        converter=fmt.converter,
+        runtime=fmt.runtime,
+        model=str(model.resolve()),
+        modules=modules,
+        path=str((bundle / fmt.path(source.request.name)).resolve()),
+        inputs=source.inputs,
+        outputs=source.outputs,
+        about=_about(source),
+        options=source.request.options.for_format(fmt),
+    )
+
+
+def _about(source: Source) -> dict[str, Any]:
     """Return what a file may say about itself."""
     request = source.request
     known = {
@@ -309,6 +320,7 @@ def _of_samples(source: Source, fmt: Format) -> dict[str, Any]:
             int(ties.sum()) for batch in source.samples.batches for ties in batch.unsteady.values()
         ),
         "from_float64": source.is_float64,
+        "no_tokenizer": source.request.no_tokenizer,
         "rows_depend": source.samples.row_dependence,
         "unrolled_by_author": notes.get("unrolled"),
         "judged_by_calibration": fmt.scheme is not None

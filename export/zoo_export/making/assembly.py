@@ -127,7 +127,7 @@ def _plans(
         folder.mkdir(exist_ok=True)
         try:
             found[target] = make_plan(source.request, folder, dialect_of(target))
-        except UsageError as error:
+        except (UsageError, ExportError) as error:
             cause = ExportError(str(error).rstrip("."))
             failures += [(fmt.name, cause) for fmt in formats if fmt.dialect == target]
     return found, failures

@@ -147,6 +147,9 @@ def _saved(model: Any) -> Iterable[bytes | str]:
     yield from _code(json.loads(config))
     for weight in model.weights:
         yield from _plain(np.asarray(weight))
+    from zoo_export.reading.tokenizers import tokenizer_content  # Keras, where it is needed
+
+    yield from tokenizer_content(model)
     known = from_model(model)
     yield f"{known.labels} {known.preprocessing} {known.provenance}"
     for file in sorted(known.assets.iterdir()) if known.assets is not None else ():

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo_export.generation.dialect import PLAN
-from zoo_export.making.artifacts import about_of, check, check_agreement, check_weights
-from zoo_export.making.conversion import Converted, Job, LoadedJob
+from zoo_export.making.artifacts import base_job, check, check_agreement, check_weights
+from zoo_export.making.conversion import Converted, LoadedJob
 from zoo_export.reading.source import Source
 from zoo_runtime.errors import ExportError
 from zoo_runtime.files import size_of
@@ -51,17 +51,10 @@ def make_text_job(
         bundle: The folder that the artifact is written to.
         plan: What its file is made of, and what Keras writes.
     """
-    job = Job(
-        format=fmt.name,
-        converter=fmt.converter,
-        runtime=fmt.runtime,
-        model=str(model.resolve()),
-        modules=modules,
-        path=str((bundle / fmt.path(source.request.name)).resolve()),
-        inputs=source.inputs,
-        outputs=source.outputs,
-        about={**about_of(source), PLAN: plan.data()},
-        options=source.request.options.for_format(fmt),
+    job = base_job(source, fmt, model, modules, bundle)
+    job = replace(
+        job,
+        about={**job.about, PLAN: plan.data()},
         generating=fmt.generating,
         dialect=fmt.dialect,
     )

@@ -12,6 +12,7 @@ from zoo_export.options import ExportOptions
 from zoo_models.saved import builder_module, load_run_model
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.errors import ExportError
+from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info
 from zoo_runtime.saved_samples import read_npz, saved_inputs
@@ -23,7 +24,11 @@ _NOT_OF_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is known of a model before it is inspected; a run has more than a bare model."""
+    """What is known of a model before it is inspected; a run has more than a bare model.
+
+    A model of KerasHub may bring a ``tokenizer``, and how its texts end; ``no_tokenizer`` says why
+    its bundle has no file of it.
+    """
 
     model: Any
     name: str
@@ -40,6 +45,8 @@ class Request:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     is_run: bool = False
     modules: tuple[str, ...] = ()
+    tokenizer: tuple[Any, GenerationConfig] | None = None
+    no_tokenizer: str = ""
 
 
 def name_of(source: Any) -> str:

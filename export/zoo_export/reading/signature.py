@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from zoo_registry import UsageError
+from zoo_runtime.generation.files import LOGITS
 from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, Tensor, batches, joined, split
 
 # As many steps as take no less time one by one than it takes to make a graph of them.
@@ -126,7 +127,12 @@ def _inputs(model: Any) -> dict[str, Any]:
 
 
 def _outputs(model: Any, inputs: Iterable[str]) -> dict[str, Any]:
-    return _unique(model, "output", list(leaves(_struct(model, "_outputs_struct"))), inputs)
+    from zoo_models.generation.kerashub import is_keras_hub
+
+    found = list(leaves(_struct(model, "_outputs_struct")))
+    if is_keras_hub(model):  # what a layer makes that may be called as the table of tokens
+        found = [(LOGITS, tensor) for _, tensor in found]
+    return _unique(model, "output", found, inputs)
 
 
 @contextmanager

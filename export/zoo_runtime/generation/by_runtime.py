@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from zoo_registry import UsageError
 from zoo_runtime.generation.chat import ChatTemplate
 from zoo_runtime.generation.config import GenerationConfig, configured
+from zoo_runtime.generation.generator import TextGenerator
 from zoo_runtime.generation.search import LENGTH, STOP
 from zoo_runtime.generation.texts import Completion, Piece
 from zoo_runtime.running.writing import Writer
 
 # What every such runtime is given, beside what its sampler has; all other options have to be as
 # they are where nothing is said.
-_KNOWN = ("max_new_tokens", "do_sample", "stop_strings")
+_KNOWN = ("max_new_tokens", "num_return_sequences", "do_sample", "stop_strings")
 _SEEDS = 1 << 31
 # LiteRT-LM draws from so many tokens, where nothing limits them.
 MOST_DRAWN = 1000
@@ -33,6 +34,7 @@ class RuntimeGenerator:
         writer: The loaded file.
         chat: The chat template, if there is one.
         is_own: Whether that is the file's own.
+        is_over: Whether nobody waits for a text any more.
     """
 
     name: str
@@ -40,6 +42,7 @@ class RuntimeGenerator:
     writer: Writer
     chat: ChatTemplate | None = None
     is_own: bool = True
+    is_over: Callable[[], bool] = lambda: False
 
     def stream(
         self,
@@ -103,6 +106,14 @@ class RuntimeGenerator:
             return self
         return replace(self, chat=ChatTemplate(template), is_own=False)
 
+    def until(self, is_over: Callable[[], bool]) -> RuntimeGenerator:
+        """Return the generator whose texts end, without what completes them, once that is so."""
+        return replace(self, is_over=is_over)
+
+    def try_out(self) -> None:
+        """Write a token, so that what is damaged is known."""
+        self.complete(["a"], max_new_tokens=1, do_sample=False)
+
     def _refuse(self, name: str) -> None:
         known = ", ".join(sorted((*_KNOWN, *self.writer.sampling)))
         raise UsageError(
@@ -113,19 +124,29 @@ class RuntimeGenerator:
     def _pieces(
         self, prompts: Sequence[str], config: GenerationConfig, sampler: Mapping[str, float]
     ) -> Iterator[Piece]:
-        for row, prompt in enumerate(prompts):
+        count = config.num_return_sequences
+        for row in range(len(prompts) * count):
+            prompt, copy = prompts[row // count], row % count
             if not isinstance(prompt, str):
                 raise UsageError(f"A prompt is a text, not {type(prompt).__name__}.")
+            # Each text of a prompt is another one.
+            drawn = {n: v + copy if n == "seed" else v for n, v in sampler.items()}
             text = ""
             for part in _stopped(
-                self.writer.stream(prompt, config.max_new_tokens, **sampler), config.stop_strings
+                self.writer.stream(prompt, config.max_new_tokens, **drawn), config.stop_strings
             ):
+                if self.is_over():
+                    return
                 text += part
                 yield Piece(row, part)
             tokens = tuple(self.writer.tokenize(text))
             finish = LENGTH if len(tokens) >= config.max_new_tokens else STOP
-            count = len(self.writer.tokenize(prompt))
-            yield Piece(row, "", Completion(text, tokens, finish, count))
+            read = len(self.writer.tokenize(prompt))
+            yield Piece(row, "", Completion(text, tokens, finish, read))
+
+
+# What generates texts, with a decoder of ours or by itself.
+Generator = TextGenerator | RuntimeGenerator
 
 
 def _sampler(config: GenerationConfig) -> dict[str, float]:

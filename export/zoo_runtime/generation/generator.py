@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,7 +92,7 @@ class TextGenerator:
                 json_schema=json_schema,
                 regex=regex,
             )
-        return complete(decoder, self.tokenizer, tokens, config, grammar=grammar, read=read)
+        return _ended(complete(decoder, self.tokenizer, tokens, config, grammar=grammar, read=read))
 
     def complete(self, prompts: Sequence[str | Sequence[int]], **options: Any) -> list[Completion]:
         """Return the texts that :meth:`stream` yields in parts, those of the first prompt first."""
@@ -105,6 +106,18 @@ class TextGenerator:
             return self
         tokens = None if self.chat is None else self.chat.tokens
         return replace(self, chat=ChatTemplate(template, tokens))
+
+    def until(self, is_over: Callable[[], bool]) -> TextGenerator:
+        """Return the generator whose texts end, without what completes them, once that is so."""
+        opened = self.open_decoder
+        return replace(
+            self, open_decoder=lambda source, every: _Ending(opened(source, every), is_over)
+        )
+
+    def try_out(self) -> None:
+        """Write a token, so that what is damaged is known."""
+        prompt = [0] if self.read_source is None else "a"
+        self.complete([prompt], max_new_tokens=1, do_sample=False)
 
     def conversation(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return the prompt that a conversation makes, up to the beginning of the answer.
@@ -130,6 +143,30 @@ class TextGenerator:
                 "decoder_start_token_id."
             )
         return [np.array([start], np.int32)] * count
+
+
+class _OverError(Exception):
+    pass
+
+
+class _Ending:
+    """A decoder that ends when nobody waits for its texts any more."""
+
+    def __init__(self, decoder: Decoder, is_over: Callable[[], bool]) -> None:
+        self._decoder, self._is_over = decoder, is_over
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._decoder, name)
+
+    def step(self, tokens: Array) -> Array:
+        if self._is_over():
+            raise _OverError
+        return self._decoder.step(tokens)
+
+
+def _ended(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    with contextlib.suppress(_OverError):
+        yield from pieces
 
 
 def _texts(prompts: Sequence[str | Sequence[int]]) -> list[str]:

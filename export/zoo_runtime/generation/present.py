@@ -153,9 +153,11 @@ class PresentDecoder:
         self._fixed = self._encoded()
         lengths = np.array([len(prompt) for prompt in prompts])
         tokens = np.zeros((len(prompts), lengths.max()), self._functions.dtype)
+        # Padding comes before the text: what is added stands right behind it in every row.
+        padding = tokens.shape[1] - lengths
         for row, prompt in enumerate(prompts):
-            tokens[row, : len(prompt)] = prompt
-        self._mask = (np.arange(tokens.shape[1]) < lengths[:, None]).astype(tokens.dtype)
+            tokens[row, padding[row] :] = prompt
+        self._mask = (np.arange(tokens.shape[1]) >= padding[:, None]).astype(tokens.dtype)
         self._past = {}
         if self._functions.has(PREFILL):
             return self._read(PREFILL, tokens)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
-from zoo_runtime.generation.generator import TextGenerator
-from zoo_runtime.generation.search import Decoder
+from zoo_runtime.generation.by_runtime import Generator
 from zoo_runtime.manifest import EDGES, SAMPLES
 from zoo_runtime.running import Runner
 from zoo_runtime.saved_samples import load_samples
@@ -66,9 +64,7 @@ class TextModel:
 
     is_text = True
 
-    def __init__(
-        self, name: str, generator: TextGenerator, limits: Limits, metrics: Metrics
-    ) -> None:
+    def __init__(self, name: str, generator: Generator, limits: Limits, metrics: Metrics) -> None:
         self.name, self.generator, self._limits = name, generator, limits
         self.worker = Worker(
             self._write, max_queue=limits.max_queue, on_batch=metrics.batch_rows.observe
@@ -94,33 +90,9 @@ class TextModel:
 
     def _write(self, jobs: Sequence[Job]) -> None:
         (job,) = jobs
-        asked, opened = job.task, self.generator.open_decoder
-        generator = replace(
-            self.generator,
-            open_decoder=lambda source, every: _Stoppable(opened(source, every), job),
-        )
-        with contextlib.suppress(_StoppedError):
-            for piece in generator.stream(asked.prompts, is_whole=asked.is_chat, **asked.options):
-                job.give(piece)
-
-
-class _StoppedError(Exception):
-    pass
-
-
-class _Stoppable:
-    """A decoder that ends when nobody waits for its job any more."""
-
-    def __init__(self, decoder: Decoder, job: Job) -> None:
-        self._decoder, self._job = decoder, job
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._decoder, name)
-
-    def step(self, tokens: Array) -> Array:
-        if self._job.is_cancelled:
-            raise _StoppedError
-        return self._decoder.step(tokens)
+        asked, generator = job.task, self.generator.until(lambda: job.is_cancelled)
+        for piece in generator.stream(asked.prompts, is_whole=asked.is_chat, **asked.options):
+            job.give(piece)
 
 
 class TensorModel:
@@ -236,9 +208,3 @@ def _is_same(alone: Array, beside: Array) -> bool:
         return bool(np.array_equal(alone, beside))
     largest = float(np.abs(alone[np.isfinite(alone)]).max(initial=0.0))
     return bool(np.allclose(alone, beside, rtol=0, atol=_ROUNDING * largest, equal_nan=True))
-
-
-def warm_up(generator: TextGenerator) -> None:
-    """Write a token, so that what is damaged is known before a client asks."""
-    prompt = [0] if generator.read_source is None else "a"
-    generator.complete([prompt], max_new_tokens=1, do_sample=False)

@@ -18,7 +18,7 @@ from zoo_runtime.optional import need
 from zoo_runtime.serving.app import build_app
 from zoo_runtime.serving.exchange import WHAT, Service
 from zoo_runtime.serving.metrics import Metrics
-from zoo_runtime.serving.models import Limits, TensorModel, TextModel, warm_up
+from zoo_runtime.serving.models import Limits, TensorModel, TextModel
 from zoo_runtime.trained import Trained
 
 HOST, PORT = "127.0.0.1", 8000
@@ -114,7 +114,7 @@ class Server:
         how = {"threads": threads, "provider": provider} if isinstance(trained, Bundle) else {}
         if trained.task in GENERATING:
             texts = trained.text_generator(runtime, **how).with_chat(chat_template)
-            warm_up(texts)
+            texts.try_out()
             self.model = TextModel(self.name, texts, limits, self.metrics)
             return
         if chat_template is not None:

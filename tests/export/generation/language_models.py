@@ -78,13 +78,19 @@ def unigram():
 
 @cache
 def sentence_piece() -> bytes:
+    """SentencePiece as that of Gemma: byte pairs, and bytes of what is in no vocabulary."""
     import sentencepiece
 
     file = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXTS),
         model_writer=file,
-        vocab_size=100,
+        vocab_size=400,
+        model_type="bpe",
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
         pad_id=0,
         bos_id=1,
         eos_id=2,
@@ -122,7 +128,7 @@ def keras_hub_gemma3():
     from keras_hub import models
 
     backbone = models.Gemma3Backbone(
-        vocabulary_size=100,
+        vocabulary_size=400,
         **SIZES,
         **HEADS,
         head_dim=4,

@@ -1,9 +1,12 @@
 """Language models as `.litertlm` files: LiteRT-LM writes what Keras writes."""
 
+from types import SimpleNamespace
+
 import keras
 import language_models as models
 import numpy as np
 import pytest
+from serving_processes import HTTP, served
 
 import zoo
 from zoo_export.converters.tracing import Conversion
@@ -13,9 +16,10 @@ from zoo_export.generation.litertlm import LITERT_LM
 from zoo_export.generation.packing import sections
 from zoo_export.generation.plan import make_plan
 from zoo_export.making.texts import same_texts
-from zoo_registry import UsageError
+from zoo_registry import UsageError, load_target
 from zoo_runtime.errors import ExportError
 from zoo_runtime.formats import find
+from zoo_runtime.generation.chat import ChatTemplate
 
 # Of each model its tokenizer, whether it has a chat template, and its start and stop tokens.
 CASES = {
@@ -71,7 +75,7 @@ def test_litert_lm_writes_what_keras_writes(name, tmp_path):
     np.testing.assert_allclose(outputs["logits"], wanted, atol=1e-4)
     fmt, texts = find("litertlm"), list(map(str, outputs["text"]))
     assert len(same_texts(fmt, plan, outputs["logits"], texts)) == len(texts) > 1
-    with pytest.raises(ExportError, match="after 'The' LiteRT-LM writes 'other', and Keras '"):
+    with pytest.raises(ExportError, match=r"after 'The' LiteRT-LM writes 'other', and Keras ."):
         same_texts(fmt, plan, outputs["logits"], ["other", *texts[1:]])
     # And the most probable tokens of the whole model, without a cache, in LiteRT-LM alone.
     prompts = [each.prompt for each in plan.references]
@@ -81,26 +85,32 @@ def test_litert_lm_writes_what_keras_writes(name, tmp_path):
         assert logits.argmax(-1).tolist() == list(each.written)
         text = plan.tokenizer.decode(list(each.written), skip_special_tokens=False)
         assert found.strip() == text.replace("\0", "").strip()
-    # Weights are stored once for both signatures; the scale of a norm may be part of another one.
-    assert facts["weights"]["float32"] < 1.5 * 4 * model.count_params()
+    # Weights are stored once for all signatures, and a tied table once for both of its uses.
+    assert facts["weights"]["float32"] < 1.1 * 4 * model.count_params()
     kinds = [kind for kind, _, _ in sections(path)]
     assert kinds[0] == "LlmMetadataProto"
     assert kinds[1].startswith("SP" if name == "keras_hub_gemma3" else "HF")
 
 
 @pytest.mark.slow
-def test_int8_weights_write_what_their_own_graph_says(tmp_path):
-    tokenizer = models.byte_pairs()
+@pytest.mark.parametrize(
+    ("scheme", "dtype", "allowed"), [("float16", "float16", 0.01), ("dynamic-int8", "int8", 0.1)]
+)
+def test_small_weights_write_what_their_own_graph_says(scheme, dtype, allowed, tmp_path):
+    fmt, model = find(f"litertlm:{scheme}"), models.llama()
     path, plan, facts = made(
-        models.gpt(), tmp_path, convert=litertlm.dynamic_int8, tokenizer=tokenizer
+        model, tmp_path, convert=load_target(fmt.converter), tokenizer=models.unigram()
     )
-    assert facts["weights"]["int8"] > 2 * facts["weights"]["float32"]
+    # The table of tokens, which is the kernel of the logits too, is stored once.
+    counts = {name: size // np.dtype(name).itemsize for name, size in facts["weights"].items()}
+    assert counts[dtype] > model.get_layer("token_embedding").count_params() - 1
+    assert counts[dtype] + counts["float32"] < 1.1 * model.count_params()
     outputs = run_samples(LITERT_LM, path, plan.samples(), plan.conversation)
     wanted = np.concatenate([each.logits for each in plan.references])
     difference = np.abs(outputs["logits"] - wanted).max()
-    assert 0 < difference < 0.1 * np.abs(wanted).max()
+    assert 0 < difference < allowed * np.abs(wanted).max()
     texts = list(map(str, outputs["text"]))
-    rows = same_texts(find("litertlm:dynamic-int8"), plan, outputs["logits"], texts)
+    rows = same_texts(fmt, plan, outputs["logits"], texts)
     assert any(len(row.text) > 3 for row in rows)
 
 
@@ -110,7 +120,7 @@ def bundle(tmp_path_factory):
     asked = models.request_of(models.gpt(), folder, tokenizer=models.byte_pairs())
     return zoo.export(
         asked.model,
-        to="litertlm",
+        to=["litertlm", "litertlm:dynamic-int8"],
         out=folder / "tiny",
         name="tiny",
         preprocessing=asked.preprocessing,
@@ -123,11 +133,13 @@ def bundle(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_bundle_is_verified_and_writes_by_litert_lm(bundle):
-    (artifact,) = bundle.artifacts
+    artifact, small = bundle.artifacts
     assert [row.output for row in artifact.verification.comparisons] == ["logits", "text"]
+    assert small.path == "tiny.dynamic-int8.litertlm"
+    assert small.facts["weights"]["int8"] > 2 * small.facts["weights"]["float32"]
     assert artifact.facts["prefill_lengths"] == [4, 16]
     assert any(row["is_whole"] for row in artifact.facts["texts"])
-    assert [row.ok for row in zoo.verify(bundle.path)] == [True]
+    assert [row.ok for row in zoo.verify(bundle.path)] == [True, True]
     prompt, options = "Models of", {"temperature": 0, "tokenizer": models.byte_pairs()}
     # LiteRT-LM has no NUL.
     in_keras = zoo.generate(models.gpt(), prompt, 10, **options).replace("\0", "")
@@ -141,6 +153,48 @@ def test_a_bundle_is_verified_and_writes_by_litert_lm(bundle):
     text = (bundle.path / "README.md").read_text()
     assert 'litert_lm.Engine("tiny.litertlm")' in text
     assert "A text has 48 tokens at most, of which 4, 16 are read at once" in text
+
+
+@pytest.mark.slow
+def test_a_file_that_is_not_what_keras_is_leaves_nothing(tmp_path):
+    asked = models.request_of(models.gpt(), tmp_path, tokenizer=models.byte_pairs())
+    loaded = SimpleNamespace(
+        assets=SimpleNamespace(
+            labels=None,
+            preprocessing=asked.preprocessing,
+            folder=asked.assets,
+            generation=None,
+            chat=ChatTemplate("{% if cycler is defined %}a{% else %}b{% endif %}"),
+        ),
+        source="here",
+        sha256={},
+    )
+    asked.model.zoo_weights = loaded
+    with pytest.raises(ExportError, match="LiteRT-LM makes 'b' of a conversation with its chat"):
+        zoo.export(asked.model, to="litertlm", out=tmp_path / "tiny", name="tiny", max_length=48)
+    assert [path.name for path in tmp_path.iterdir()] == ["assets"]
+
+
+@pytest.mark.slow
+def test_the_server_of_a_bundle_answers_by_litert_lm(bundle):
+    given = {"model": "tiny", "prompt": ["Models of", "A"], "max_tokens": 10, "temperature": 0}
+    wanted = zoo.generate(bundle, given["prompt"], 10, temperature=0)
+    with served(bundle) as (_, address):
+        answer = HTTP.post(f"{address}/v1/completions", json=given).json()
+        assert [choice["text"] for choice in answer["choices"]] == wanted
+        assert 10 < answer["usage"]["completion_tokens"] <= 20  # LiteRT-LM leaves NUL out
+        lines = HTTP.post(f"{address}/v1/completions", json={**given, "stream": True}).text
+        assert lines.count("data: ") > 10
+        del given["temperature"]
+        refused = HTTP.post(f"{address}/v1/completions", json={**given, "min_p": 0.1})
+        message = refused.json()["error"]["message"]
+        assert refused.status_code == 400
+        assert message.startswith("min_p is not an option of litertlm, which generates by itself")
+        several = {**given, "n": 2, "seed": 1, "temperature": 2.0}
+        answer = HTTP.post(f"{address}/v1/completions", json=several).json()
+        texts = [choice["text"] for choice in answer["choices"]]
+        assert len(set(texts)) == 4
+        assert texts[0] == zoo.generate(bundle, "Models of", 10, temperature=2.0, seed=1)
 
 
 @pytest.mark.slow
@@ -183,7 +237,7 @@ def test_what_cannot_be_expressed_is_refused_by_its_cause(name, tmp_path):
 
 def test_sizes_and_tokenizers_that_do_not_fit_are_refused(tmp_path):
     model, tokenizer = models.gpt(), models.byte_pairs()
-    with pytest.raises(UsageError, match="max_length=4096: model 'tiny' has 1024 positions"):
+    with pytest.raises(ExportError, match="max_length=4,096: model 'tiny' has 1,024 positions"):
         make_plan(
             models.request_of(model, tmp_path, tokenizer, max_length=4096), tmp_path, LITERT_LM
         )

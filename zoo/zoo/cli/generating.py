@@ -13,7 +13,7 @@ import click
 
 from zoo.cli.output import print_json
 from zoo_registry import UsageError
-from zoo_runtime.generation.by_runtime import RuntimeGenerator
+from zoo_runtime.generation.by_runtime import Generator
 from zoo_runtime.generation.generator import TextGenerator
 from zoo_runtime.generation.search import CONTEXT
 from zoo_runtime.generation.texts import Completion, Piece
@@ -196,7 +196,7 @@ def chat(
 
 
 def _answer(
-    generator: TextGenerator | RuntimeGenerator,
+    generator: Generator,
     messages: list[dict[str, str]],
     options: Mapping[str, Any],
 ) -> str | None:

@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from zoo_models.generation.kerashub import KerasHubReading
 from zoo_models.generation.reading import ReadingModel, reading_model
@@ -58,11 +59,12 @@ class KerasGenerator:
         self.encode = compiled(reading.encode)
 
     def _first(
-        self, every: bool, tokens: Any, lengths: Any, fixed: Mapping[str, Any], size: int
+        self, every: bool, tokens: Any, texts: tuple[Any, Any], fixed: Mapping[str, Any], size: int
     ) -> tuple[Any, Any, dict[str, Any]]:
         import tensorflow as tf
 
-        reading = Reading.behind(tokens, tf.zeros_like(lengths), lengths, fixed)
+        padding, length = texts
+        reading = Reading.behind(tokens, padding, tf.constant(0), length, fixed)
         logits, hidden, new = self.reading.read(tokens, reading, every=every)
         room = [(0, 0), (0, 0), (0, size), (0, 0)]
         kept = {
@@ -72,14 +74,17 @@ class KerasGenerator:
         return logits, hidden, kept
 
     def _next(
-        self, every: bool, tokens: Any, lengths: Any, past: Mapping[str, Any]
+        self, every: bool, tokens: Any, texts: tuple[Any, Any], past: Mapping[str, Any]
     ) -> tuple[Any, Any, dict[str, Any]]:
         import tensorflow as tf
 
-        reading = Reading.behind(tokens, lengths, tf.ones_like(lengths), past)
+        padding, length = texts
+        reading = Reading.behind(tokens, padding, length, tf.constant(1), past)
         logits, hidden, new = self.reading.read(tokens, reading, every=every)
         kept = {
-            name: _written(past[name], tensor, lengths) if name in self.grown else tensor
+            name: ops.slice_update(past[name], (0, 0, length, 0), tensor)
+            if name in self.grown
+            else tensor
             for name, tensor in new.items()
         }
         return logits, hidden, kept
@@ -101,7 +106,8 @@ class KerasDecoder:
         self.vocab_size = generator.reading.vocab_size
         self.max_length = generator.reading.max_length
         self.hidden: Sequence[Array] | None = None
-        self._lengths = np.zeros(0, np.int32)
+        # Of each text, how many entries come before it; texts end together.
+        self._padding, self._length = np.zeros(0, np.int32), 0
         self._kept: dict[str, Any] = {}
         self._fixed: dict[str, Any] = {}
 
@@ -112,17 +118,15 @@ class KerasDecoder:
         if self._source is not None:
             source = {name: tf.constant(array) for name, array in self._source.items()}
             self._fixed = self._generator.encode(source)
-        self._lengths = np.array([len(prompt) for prompt in prompts], np.int32)
-        longest = int(self._lengths.max())
-        tokens = np.zeros((len(prompts), self._rounded(longest, _TOKENS)), np.int32)
-        for row, prompt in enumerate(prompts):
-            tokens[row, : len(prompt)] = prompt
-        size = self._rounded(longest + 1, _CACHE)
+        self._length = max(map(len, prompts))
+        self._padding = np.array([self._length - len(prompt) for prompt in prompts], np.int32)
+        tokens = np.zeros((len(prompts), self._rounded(self._length, _TOKENS)), np.int32)
+        for row, (prompt, before) in enumerate(zip(prompts, self._padding, strict=True)):
+            tokens[row, before : self._length] = prompt
+        size = self._rounded(self._length + 1, _CACHE)
         first = self._generator.first[self._every]
-        logits, hidden, self._kept = first(
-            tf.constant(tokens), tf.constant(self._lengths), self._fixed, size
-        )
-        self._note(hidden, self._lengths)
+        logits, hidden, self._kept = first(tf.constant(tokens), self._texts(), self._fixed, size)
+        self._note(hidden, self._padding, self._length)
         return np.asarray(logits, np.float32)
 
     def step(self, tokens: Array) -> Array:
@@ -132,45 +136,43 @@ class KerasDecoder:
         self._make_room()
         logits, hidden, self._kept = self._generator.following[self._every](
             tf.constant(np.asarray(tokens, np.int32)[:, None]),
-            tf.constant(self._lengths),
+            self._texts(),
             {**self._fixed, **self._kept},
         )
-        self._lengths = self._lengths + 1
-        self._note(hidden, np.ones_like(self._lengths))
+        self._length += 1
+        self._note(hidden, np.zeros_like(self._padding), 1)
         return np.asarray(logits, np.float32)
 
     def reorder(self, rows: Array) -> None:
         """Keep the texts of these indices."""
         import tensorflow as tf
 
-        self._lengths = self._lengths[rows]
+        self._padding = self._padding[rows]
         for held in (self._kept, self._fixed):
             held.update({name: tf.gather(tensor, rows) for name, tensor in held.items()})
         if self.hidden is not None:
             self.hidden = [self.hidden[row] for row in rows]
+
+    def _texts(self) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        return tf.constant(self._padding), tf.constant(self._length)
 
     def _make_room(self) -> None:
         import tensorflow as tf
 
         for name in self._generator.grown:
             tensor = self._kept[name]
-            if int(self._lengths.max()) >= tensor.shape[2]:
+            if self._length >= tensor.shape[2]:
                 more = self._rounded(2 * tensor.shape[2], _CACHE) - tensor.shape[2]
                 self._kept[name] = tf.pad(tensor, [(0, 0), (0, 0), (0, more), (0, 0)])
 
     def _rounded(self, size: int, step: int) -> int:
         up = -(-size // step) * step
-        return up if self.max_length is None else min(up, self.max_length)
+        # A long text that ended leaves entries before the others, which may go on to their last.
+        return up if self.max_length is None else max(size, min(up, self.max_length))
 
-    def _note(self, hidden: Any, lengths: Array) -> None:
+    def _note(self, hidden: Any, begins: Array, end: int) -> None:
         if self._every:
             states = np.asarray(hidden)
-            self.hidden = [states[row, :length] for row, length in enumerate(lengths)]
-
-
-def _written(cache: Any, new: Any, lengths: Any) -> Any:
-    """Return a cache with the new token of each row behind those that it has."""
-    import tensorflow as tf
-
-    here = tf.range(tf.shape(cache)[2])[None, :] == lengths[:, None]
-    return tf.where(here[:, None, :, None], new, cache)
+            self.hidden = [states[row, begin:end] for row, begin in enumerate(begins)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import keras_hub
 from keras import ops
 
 from zoo_models.layers.cache import KEY, VALUE, Entry, Reading
@@ -23,7 +23,7 @@ from zoo_runtime.generation.sentencepiece import SentencePieceTokenizer
 TOKENS = "token_ids"
 # Tokens of the text that shows what a model keeps of one.
 _TRIAL = 3
-_SLIDING = "_mask_sliding_window"
+_SLIDING, _CAUSAL = "_mask_sliding_window", "compute_causal_mask"
 # What KerasHub's own `generate` ends a text at, beside the end of a text.
 _ENDS_OF_TURNS = ("<end_of_turn>",)
 # Files of a preset that has one.
@@ -64,7 +64,7 @@ class KerasHubReading:
     ) -> tuple[Any, Any, dict[str, Any]]:
         """Read new tokens; as :meth:`zoo_models.generation.reading.ReadingModel.read`.
 
-        What was kept is of tokens from the first entry on, as :meth:`Reading.behind` has it.
+        Padding stands before a text alone: KerasHub has one position for all rows of a batch.
         """
         hidden, new = self._read(tokens, reading)
         at = ops.reshape(reading.last, (-1, 1, 1))
@@ -76,64 +76,12 @@ class KerasHubReading:
         return self._read(tokens, reading)[1]
 
     def _read(self, tokens: Any, reading: Reading) -> tuple[Any, dict[str, Any]]:
-        import tensorflow as tf
-
-        past, begin = reading.past, reading.positions[:, 0]
-        if not past or tokens.shape[0] == 1:
-            return self._read_at(tokens, begin[0], past)
-        # KerasHub has one position for all rows of a batch.
-        is_same = tf.reduce_all(begin == begin[0])
-        together, apart = self._read_at, self._read_rows
-        read: tuple[Any, dict[str, Any]] = tf.cond(
-            is_same, lambda: together(tokens, begin[0], past), lambda: apart(tokens, begin, past)
-        )
-        return read
-
-    def _read_rows(
-        self, tokens: Any, begin: Any, past: Mapping[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
-        import tensorflow as tf
-
-        names = sorted(past)
-
-        def one(row: tuple[Any, ...]) -> Any:
-            kept = {name: tensor[None] for name, tensor in zip(names, row[2:], strict=True)}
-            read = self._read_at(row[0][None], row[1], kept)
-            return keras.tree.map_structure(lambda tensor: tensor[0], read)
-
-        given = (tokens, begin, *(past[name] for name in names))
-        dtypes = {name: entry.dtype for name, entry in self.entries.items()}
-        hidden = tf.as_dtype(self.model.compute_dtype)
-        read: tuple[Any, dict[str, Any]] = tf.map_fn(
-            one, given, fn_output_signature=(hidden, dtypes)
-        )
-        return read
-
-    def _read_at(
-        self, tokens: Any, index: Any, past: Mapping[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
-        """Read tokens of which the first has the position ``index`` in every row."""
-        rooms = {name: self._room(tokens, past.get(name), name) for name in self.entries}
-        with _layers_that_read(self.model):
-            _, hidden, cache = self.model.call_with_cache(tokens, self._cache(rooms), index)
+        writing = _Writing(self.model, tokens, reading)
+        rooms = {name: writing.room(name, entry) for name, entry in self.entries.items()}
+        with writing.watched():
+            _, hidden, cache = self.model.call_with_cache(tokens, self._cache(rooms), writing.slot)
             kept = self._entries(cache)
-        rows, count = ops.shape(tokens)[0], ops.shape(tokens)[1]
-        new = {}
-        for name, tensor in kept.items():
-            sizes = (rows, count, *tensor.shape[2:])
-            new[name] = ops.transpose(ops.slice(tensor, (0, index, 0, 0), sizes), (0, 2, 1, 3))
-        return hidden, new
-
-    def _room(self, tokens: Any, past: Any, name: str) -> Any:
-        """Return (batch, tokens, heads, head_dim) with room for new tokens behind those there."""
-        heads, _, width = self.entries[name].shape
-        rows, count = ops.shape(tokens)[0], ops.shape(tokens)[1]
-        free = ops.zeros((rows, count, heads, width), self.entries[name].dtype)
-        if past is None:
-            return free
-        if tokens.shape[1] == 1:  # who reads one token has room for it
-            return ops.transpose(past, (0, 2, 1, 3))
-        return ops.concatenate([ops.transpose(past, (0, 2, 1, 3)), free], axis=1)
+        return hidden, {name: writing.new_of(tensor) for name, tensor in kept.items()}
 
     def _cache(self, tensors: Mapping[str, Any]) -> Any:
         """Return entries of (batch, tokens, heads, head_dim) as KerasHub has them."""
@@ -154,62 +102,138 @@ class KerasHubReading:
         }
 
 
-@contextmanager
-def _layers_that_read(model: Any) -> Iterator[None]:
-    """Let layers of a model look at the tokens of a call alone, and at no position beyond theirs.
+class _Writing:
+    """One call of a model, whose layers look at real tokens alone and write into one cache.
 
     KerasHub makes a sliding window for all positions of the cache, squared, at every token, reads
     a row of its table of positions for padding too that is behind the last of them, and stacks
     the caches of all layers to take them apart again: here the parts are found again, and nothing
-    is stacked in a graph.
+    is stacked in a graph. Where a call comes behind all that is kept, its keys and values are put
+    there, not written into a slice that the running graph finds, which ONNX has no operator for.
+
+    Args:
+        model: The model.
+        tokens: int32 (batch, tokens), new ones.
+        reading: The call.
     """
-    import tensorflow as tf
 
-    positions = keras_hub.layers.PositionEmbedding
-    stacked: list[tuple[Any, Any]] = []
-    sliding = {type(layer) for layer in model._flatten_layers() if hasattr(layer, _SLIDING)}
-    with ExitStack() as stack:
-        for owner, name, change in (
-            (ops, "stack", _remembered(ops.stack, stacked)),
-            (tf.Tensor, "__getitem__", _found_again(tf.Tensor.__getitem__, stacked)),
-            (positions, "call", _within_table(positions.call)),
-            *((kind, _SLIDING, _window) for kind in sliding),
-        ):
-            stack.callback(setattr, owner, name, getattr(owner, name))
-            setattr(owner, name, change)
-        yield
+    def __init__(self, model: Any, tokens: Any, reading: Reading) -> None:
+        self.model, self.reading = model, reading
+        self.rows, self.count = ops.shape(tokens)
+        kept = reading.past.get(KEY.format(0))
+        self.kept = 0 if kept is None else ops.shape(kept)[2]
+        self.slot = self.kept if reading.slot is None else reading.slot
+        # Who reads one token has room for it.
+        self.has_room = reading.slot is not None and kept is not None and tokens.shape[1] == 1
+        self.rooms: list[tuple[Any, Any]] = []
+        self.stacked: list[tuple[Any, Any]] = []
+        self.written: list[tuple[Any, Any]] = []
 
+    def room(self, name: str, entry: Entry) -> Any:
+        """Return (batch, tokens, heads, head_dim) of an entry, with room for new tokens."""
+        heads, _, width = entry.shape
+        past = self.reading.past.get(name)
+        past = None if past is None else ops.transpose(past, (0, 2, 1, 3))
+        parts = [] if past is None else [past]
+        if not self.has_room:
+            parts.append(ops.zeros((self.rows, self.count, heads, width), entry.dtype))
+        room = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
+        self.rooms.append((room, past))
+        return room
 
-def _remembered(stack: Callable[..., Any], stacked: list[tuple[Any, Any]]) -> Callable[..., Any]:
-    def operation(parts: Any, axis: int = 0) -> Any:
-        made = stack(parts, axis=axis)
-        if axis == 1:
-            stacked.append((made, parts))
-        return made
+    def new_of(self, tensor: Any) -> Any:
+        """Return (batch, heads, tokens, head_dim), what is new in an entry of the cache."""
+        found = _found(self.written, tensor)
+        if found is None:
+            sizes = (self.rows, self.count, *tensor.shape[2:])
+            found = ops.slice(tensor, (0, self.slot, 0, 0), sizes)
+        return ops.transpose(found, (0, 2, 1, 3))
 
-    return operation
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Let the layers of the model read as this call does."""
+        import keras_hub
+        import tensorflow as tf
 
+        positions = keras_hub.layers.PositionEmbedding
+        layers = [kind for each in self.model._flatten_layers() for kind in type(each).__mro__]
+        changes = [
+            (ops, "slice_update", self._written(ops.slice_update)),
+            (ops, "stack", self._stacked(ops.stack)),
+            (tf.Tensor, "__getitem__", self._taken(tf.Tensor.__getitem__)),
+            (positions, "call", self._positioned(positions.call)),
+            *((kind, _SLIDING, _window) for kind in set(layers) if _SLIDING in vars(kind)),
+            *(
+                (module, _CAUSAL, self._causal(getattr(module, _CAUSAL)))
+                for module in {sys.modules[kind.__module__] for kind in layers}
+                if hasattr(module, _CAUSAL)
+            ),
+        ]
+        with ExitStack() as stack:
+            for owner, name, change in changes:
+                stack.callback(setattr, owner, name, getattr(owner, name))
+                setattr(owner, name, change)
+            yield
 
-def _found_again(take: Callable[..., Any], stacked: list[tuple[Any, Any]]) -> Callable[..., Any]:
-    def operation(tensor: Any, index: Any, *more: Any) -> Any:
-        is_part = isinstance(index, tuple) and len(index) > 1 and isinstance(index[1], int)
-        if is_part and index[0] == slice(None) and index[2:] in {(), (Ellipsis,)}:
-            for made, parts in stacked:
-                if made is tensor:
+    def _written(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(cache: Any, start: Any, new: Any) -> Any:
+            is_room = any(room is cache for room, _ in self.rooms)
+            if is_room and self.reading.slot is None:
+                past = _found(self.rooms, cache)
+                made = new if past is None else ops.concatenate([past, new], axis=1)
+            else:
+                made = update(cache, start, new)
+            self.written.append((made, new))
+            return made
+
+        return operation
+
+    def _stacked(self, stack: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(parts: Any, axis: int = 0) -> Any:
+            made = stack(parts, axis=axis)
+            if axis == 1:
+                self.stacked.append((made, parts))
+            return made
+
+        return operation
+
+    def _taken(self, take: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(tensor: Any, index: Any, *more: Any) -> Any:
+            is_part = isinstance(index, tuple) and len(index) > 1 and isinstance(index[1], int)
+            if is_part and index[0] == slice(None) and index[2:] in {(), (Ellipsis,)}:
+                parts = _found(self.stacked, tensor)
+                if parts is not None:
                     return parts[index[1]]
-        return take(tensor, index, *more)
+            return take(tensor, index, *more)
 
-    return operation
+        return operation
+
+    def _positioned(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def at(layer: Any, inputs: Any, start_index: Any = 0, positions: Any = None) -> Any:
+            del start_index, positions
+            last = layer.position_embeddings.shape[0] - 1
+            return call(layer, inputs, positions=ops.minimum(self.reading.positions, last))
+
+        return at
+
+    def _causal(self, causal: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*sizes: Any, **named: Any) -> Any:
+            return ops.logical_and(causal(*sizes, **named), self._real()[:, None])
+
+        return operation
+
+    def _real(self) -> Any:
+        """Return bool (batch or 1, tokens of the cache), which of them are not padding."""
+        if self.reading.slot is None:
+            masks = [self.reading.past_mask, self.reading.new_mask]
+            return ops.concatenate(masks, axis=1) > 0
+        size = self.kept if self.has_room else self.kept + self.count
+        slots = ops.arange(size, dtype="int32")[None]
+        return slots >= self.reading.padding
 
 
-def _within_table(call: Callable[..., Any]) -> Callable[..., Any]:
-    def clipped(layer: Any, inputs: Any, start_index: Any = 0, positions: Any = None) -> Any:
-        if positions is None:
-            rows = start_index + ops.arange(ops.shape(inputs)[-2], dtype="int32")
-            positions = ops.minimum(rows, layer.position_embeddings.shape[0] - 1)
-        return call(layer, inputs, positions=positions)
-
-    return clipped
+def _found(pairs: Sequence[tuple[Any, Any]], tensor: Any) -> Any:
+    return next((value for key, value in pairs if key is tensor), None)
 
 
 def _window(layer: Any, attention_mask: Any, cache_update_index: Any = 0) -> Any:
@@ -238,7 +262,7 @@ def keras_hub_reading(model: Any) -> KerasHubReading:
     _, cache = model._build_cache(tokens, **given)
     is_stacked = ops.is_tensor(cache)
     made = KerasHubReading(
-        model, {}, model.outputs[0].shape[-1], _positions(model), is_stacked=is_stacked
+        model, {}, model.outputs[0].shape[-1], positions(model), is_stacked=is_stacked
     )
     if not _holds_heads(cache, is_stacked):
         shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(cache)]
@@ -265,7 +289,7 @@ def _holds_heads(cache: Any, is_stacked: bool) -> bool:
     )
 
 
-def _positions(model: Any) -> int | None:
+def positions(model: Any) -> int | None:
     """Return how many positions a model was made for, where that is a table of it."""
     found = getattr(model.backbone, "max_sequence_length", None)
     return found if isinstance(found, int) else None

@@ -149,22 +149,29 @@ def _trial_tokens(made: ReadingModel | KerasHubReading) -> Any:
 
 
 def _proved(made: _Made, fixed: Mapping[str, Any]) -> _Made:
-    """Read a few tokens in two ways; both must give what the whole model gives."""
+    """Read texts of two lengths in two ways; both must give what the whole model gives."""
     model, tokens = made.model, _trial_tokens(made)
-    length, ones = tokens.shape[1], np.ones_like(tokens)
-    given = {TOKENS: tokens, MASK: ones, DECODER_TOKENS: tokens, DECODER_MASK: ones}
-    whole = _whole(model, given)
-    texts, before, last = _int(tokens[:, :-1]), _int([length - 1] * 2), _int(tokens[:, -1:])
-    first, _, new = made.read(texts, Reading.behind(texts, _int([0, 0]), before, fixed))
-    room = [(0, 0), (0, 0), (0, 1), (0, 0)]
+    length = tokens.shape[1]
+    padding = np.array([0, length // 3], np.int32)
+    lengths = (length - padding)[:, None]
+    steps = np.arange(length)[None]
+    mask = (steps < lengths).astype(np.int32)
+    # Whole texts have their padding behind them.
+    texts = np.take_along_axis(tokens, (steps + padding[:, None]) % length, axis=1) * mask
+    read = {TOKENS: tokens, MASK: np.ones_like(tokens), DECODER_TOKENS: texts, DECODER_MASK: mask}
+    whole = _whole(model, read if made.is_seq2seq else {TOKENS: texts, MASK: mask})
+    before, slot, room = _int(padding), _int(length - 1), [(0, 0), (0, 0), (0, 1), (0, 0)]
+    given, last = _int(tokens[:, :-1]), _int(tokens[:, -1:])
+    first, _, new = made.read(given, Reading.behind(given, before, _int(0), slot, fixed))
     past = {
         name: ops.pad(tensor, room) if made.entries[name].grows else tensor
         for name, tensor in new.items()
     }
-    following = Reading.behind(last, before, _int([1, 1]), {**fixed, **past})
+    following = Reading.behind(last, before, slot, _int(1), {**fixed, **past})
     second, _, _ = made.read(last, following)
-    for position, found in ((length - 2, first), (length - 1, second)):
-        far = np.abs(ops.convert_to_numpy(found) - whole[:, position]).max()
+    rows = np.arange(len(tokens))
+    for at, found in ((lengths[:, 0] - 2, first), (lengths[:, 0] - 1, second)):
+        far = np.abs(ops.convert_to_numpy(found) - whole[rows, at]).max()
         if not far <= _TOLERANCE * max(1.0, float(np.abs(whole).max())):
             raise UsageError(
                 f"Model '{model.name}' cannot read token by token: its logits would be {far:.3g} "
@@ -190,7 +197,7 @@ def _watched(
     made: ReadingModel, tokens: Any, fixed: Mapping[str, Any]
 ) -> tuple[dict[str, Entry], int]:
     """Return the entries, and which operation was the last to keep one."""
-    reading = Reading.behind(tokens, _int([0, 0]), _int([tokens.shape[1]] * 2), fixed)
+    reading = Reading.behind(tokens, _int([0, 0]), _int(0), _int(tokens.shape[1]), fixed)
     counts: list[int] = []
 
     def call(layer: Any, *args: Any, **keywords: Any) -> Any:
@@ -303,8 +310,11 @@ def _read(reading: Reading, layer: Any, *args: Any, **keywords: Any) -> Any:
 def _read_recurrent(layer: Any, reading: Reading, x: Any, mask: Any = None, **keywords: Any) -> Any:
     """Call an LSTM or GRU with the states that it left, and keep those that it leaves."""
     del keywords
+    if mask is None and x.shape[1] != 1:
+        mask = ops.cast(reading.new_mask, "bool")
     twin = object.__new__(type(layer))  # the same weights; Keras copies a layer by saving it
-    twin.__dict__.update({**vars(layer), "return_state": True})
+    # cuDNN knows no padding before a text.
+    twin.__dict__.update({**vars(layer), "return_state": True, "use_cudnn": False})
     states = reading.kept_states(len(keras.tree.flatten(layer.cell.state_size)))
     outputs, *states = twin.call(x, initial_state=states, mask=mask, training=False)
     reading.keep_states(states)

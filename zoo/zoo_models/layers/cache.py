@@ -48,6 +48,9 @@ class Reading:
         past_mask: int32 (batch or 1, kept tokens), 1 where what was kept is of a real token.
         past_positions: int32 (batch or 1, kept tokens).
         past: What was kept, by the name of an entry.
+        slot: int32 scalar, which kept token the first new one takes the place of: what is kept has
+            room there. Without it all that is kept was read, and new tokens come behind.
+        padding: int32 (batch, 1) with it, how many entries come before each text.
         new: What this call adds, by the name of an entry; filled by the layers.
         entries: What the entries are; filled by the layers.
     """
@@ -57,27 +60,41 @@ class Reading:
     past_mask: Any
     past_positions: Any
     past: Mapping[str, Any]
+    slot: Any = None
+    padding: Any = None
     new: dict[str, Any] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
 
     @classmethod
     def behind(
-        cls, tokens: Any, past_length: Any, new_length: Any, past: Mapping[str, Any]
+        cls, tokens: Any, padding: Any, slot: Any, count: Any, past: Mapping[str, Any]
     ) -> Reading:
-        """Return the reading of texts that were kept from the first entry on.
+        """Return the reading of texts that end together, with padding before the shorter ones.
 
         Args:
-            tokens: int32 (batch, tokens), with padding behind the real ones.
-            past_length: int32 (batch,), how many tokens were read before; entries behind are free.
-            new_length: int32 (batch,), how many of the new ones are real.
+            tokens: int32 (batch, tokens); what is behind the real ones is not read.
+            padding: int32 (batch,), how many entries stand for no token, kept and new together.
+            slot: int32 scalar, how many entries are kept; those behind are free.
+            count: int32 scalar, how many of the new tokens are real or padding before the text.
             past: What was kept.
         """
         steps = ops.reshape(ops.arange(ops.shape(tokens)[1], dtype="int32"), (1, -1))
         kept = ops.reshape(ops.arange(_kept_tokens(past), dtype="int32"), (1, -1))
-        before, real = (ops.reshape(length, (-1, 1)) for length in (past_length, new_length))
-        new_mask = ops.cast(ops.less(steps, real), "int32")
-        past_mask = ops.cast(ops.less(kept, before), "int32")
-        return cls(before + steps, new_mask, past_mask, kept, past)
+        before = ops.reshape(padding, (-1, 1))
+
+        def real(slots: Any, end: Any) -> Any:
+            inside = ops.logical_and(ops.greater_equal(slots, before), ops.less(slots, end))
+            return ops.cast(inside, "int32")
+
+        return cls(
+            positions=ops.maximum(slot + steps - before, 0),
+            new_mask=real(slot + steps, slot + count),
+            past_mask=real(kept, slot),
+            past_positions=ops.maximum(kept - before, 0),
+            past=past,
+            slot=slot,
+            padding=before,
+        )
 
     @classmethod
     def masked(cls, tokens: Any, mask: Any, past: Mapping[str, Any]) -> Reading:

@@ -310,6 +310,7 @@ def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: boo
     from zoo_export.card.notes import verification_notes
     from zoo_runtime.bundle import load_bundle
     from zoo_runtime.bundle import verify as verify_bundle
+    from zoo_runtime.generation.files import GENERATING
 
     loaded = load_bundle(bundle)
     results = verify_bundle(loaded, runtime=runtime, provider=provider)
@@ -334,4 +335,5 @@ def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: boo
         for note in verification_notes(result):
             click.echo(f"{result.format}: {note}")
     click.echo(f"{len(loaded.manifest.files)} files have the recorded sha256.")
-    next_step(f"zoo predict {shlex.quote(str(bundle))} INPUT")
+    path, is_writer = shlex.quote(str(bundle)), loaded.manifest.task in GENERATING
+    next_step(f'zoo generate {path} "PROMPT"' if is_writer else f"zoo predict {path} INPUT")

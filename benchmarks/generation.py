@@ -3,6 +3,11 @@
     python -m venv peers && peers/bin/pip install -r benchmarks/peers/requirements.txt
     python benchmarks/generation.py --peers peers/bin/python --work /tmp/generation gpt2-small
 
+A file litert-torch.litertlm in the folder of the model runs beside, such as of
+
+    python benchmarks/peers/generation.py snapshot smollm2-135m /tmp/generation/smollm2-135m
+    litert-torch export_hf snapshot out --prefill_lengths=[64] --cache_length=256
+
 Batch 1, greedy, 64 tokens of prompt and 128 new ones. Every contestant runs in a process of its
 own, all in turns; weights are drawn, which changes no speed. "of transformers" is the rate as a
 multiple of that of transformers with torch in float32, "first" the time to the first token as a
@@ -44,6 +49,7 @@ OURS = (
 KERAS, KERAS_HUB, KERAS_HUB_XLA = "keras", "kerashub", "kerashub, XLA"
 TRANSFORMERS = "transformers"
 PEERS = (TRANSFORMERS, "optimum", "optimum, int8", "llama.cpp, Q8_0", "llama.cpp, Q4_0")
+LITERT_TORCH = "litert-torch"
 MEMORY = "memory"
 # Of a contestant: the time to the first token, and tokens a second of the others.
 _Figures = tuple[float, float]
@@ -136,6 +142,8 @@ def contestant(name: str, kind: str, folder: Path, threads: int) -> _Generate:
         return _genai(folder / _path(kind, name), threads)
     if kind.startswith("litertlm"):
         return _litertlm(folder / _path(kind, name), threads)
+    if kind == LITERT_TORCH:
+        return _litertlm(folder / f"{LITERT_TORCH}.litertlm", threads)
     decoder = _keras(name, threads) if kind == KERAS else _file(name, kind, folder, threads)
     prompt = np.random.default_rng(0).integers(0, 1000, PROMPT).astype(np.int32)
 
@@ -347,6 +355,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kinds = [*OURS, KERAS, *(PEERS if asked.peers else ())]
     kinds += [KERAS_HUB, KERAS_HUB_XLA] if asked.name in KERAS_HUB_SIZES else []
+    kinds += [LITERT_TORCH] if (folder / f"{LITERT_TORCH}.litertlm").is_file() else []
     kinds = [*(asked.only or kinds), MEMORY]
     for word in kinds:
         if word in OURS:

@@ -39,6 +39,21 @@ def of_transformers(name: str) -> Any:
     return AutoModelForCausalLM.from_config(config).eval()
 
 
+def snapshot(name: str, folder: Path) -> None:
+    """Write what transformers reads, with a tokenizer that makes a token of each byte."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: at for at, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    of_transformers(name).save_pretrained(folder / "snapshot")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="~").save_pretrained(
+        folder / "snapshot"
+    )
+
+
 def transformers(name: str, folder: Path, threads: int, sizes: tuple[int, int]) -> _Generate:
     import torch
 
@@ -197,6 +212,9 @@ def contestant(kind: str, name: str, folder: Path, threads: int, sizes: Any) -> 
 
 def main() -> None:
     kind, name, folder, *numbers = sys.argv[1:]
+    if kind == "snapshot":
+        snapshot(name, Path(folder))
+        return
     threads, *sizes = map(int, numbers)
     run = contestant(kind, name, Path(folder), threads, sizes)
     run()

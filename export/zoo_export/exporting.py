@@ -168,7 +168,7 @@ def export(
             notify(Progress(artifact.format, "cached", artifact))
         if kept is None:
             request = _of_length(replace(_request(source, known), options=options))
-            check_calibrated(formats, request)
+            check_schemes(formats, request)
             _check_outside(request.assets, folder)
             options.check_model(request.model)
             failures = _produce(
@@ -265,19 +265,27 @@ def put_in_place(work: Path, folder: Path, *, force: bool) -> Bundle:
     return replace(bundle, path=folder)
 
 
-def check_calibrated(formats: Sequence[Format], request: Request) -> None:
-    """Refuse formats that need typical inputs where there are none.
+def check_schemes(formats: Sequence[Format], request: Request) -> None:
+    """Refuse schemes that are for other models, or need typical inputs where there are none.
 
     Raises:
-        UsageError: There are none.
+        UsageError: There is one.
     """
-    needy = [fmt.name for fmt in formats if fmt.scheme is not None and fmt.scheme.calibrated]
-    if needy and request.calibration is None:
-        raise UsageError(
-            f"{needy[0]} measures the ranges of activations on real inputs, and '{request.name}' "
-            "has none: export a run that this version trained, or give typical inputs "
-            "(calibration={name: array})."
-        )
+    for fmt in formats:
+        scheme = fmt.scheme
+        if scheme is not None and scheme.tasks and request.task not in scheme.tasks:
+            known = f"the task of '{request.name}' is '{request.task}'"
+            raise UsageError(
+                f"{fmt.name} is for models that generate texts ({', '.join(scheme.tasks)}), which "
+                f"read all weights for each token; {known if request.task else 'this one has none'}"
+                f". Use {fmt.name.partition(':')[0]}:dynamic-int8."
+            )
+        if scheme is not None and scheme.calibrated and request.calibration is None:
+            raise UsageError(
+                f"{fmt.name} measures the ranges of activations on real inputs, and "
+                f"'{request.name}' has none: export a run that this version trained, or give "
+                "typical inputs (calibration={name: array})."
+            )
 
 
 def _as_arrays(rows: Any, argument: str, source: Any) -> dict[str, Array] | None:

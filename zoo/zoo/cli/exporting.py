@@ -59,6 +59,10 @@ _OPTIONS: Mapping[str, tuple[Any, str]] = {
     "train_batch": (int, "Rows of one step of training on the device [8]."),
     "max_length": (int, "Tokens of a text in LiteRT and litertlm files [the model's, up to 1024]."),
     "prefill_lengths": (str, "Tokens that they read at once [16,128]."),
+    "cache_dtype": (
+        str,
+        "Of keys and values that a language model keeps: float16, int8 [float32].",
+    ),
 }
 
 

@@ -449,3 +449,32 @@ def _packed(model: Any, largest: int) -> bytearray:
         if buffer.offset:
             content[buffer.offset : buffer.offset + buffer.size] = array.data
     return content
+
+
+# A cache in float16 or int8, made float32 by DEQUANTIZE.
+#
+# TensorFlow's converter makes it so by CAST, which XNNPACK leaves to LiteRT's own kernels: a thread
+# computes one number after the other, and the graph falls apart at every layer.
+
+
+def dequantize_inputs(content: bytes) -> bytes:
+    """Return a file whose inputs of float16 and int8 become float32 by DEQUANTIZE, not by CAST."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    for graph in model.subgraphs:
+        editor = Editor(model, graph)
+        for node in editor.nodes("CAST"):
+            index, output = int(node.inputs[0]), int(node.outputs[0])
+            given, made = graph.tensors[index], graph.tensors[output]
+            kinds = editor.schema.TensorType
+            narrow = given.type in (kinds.FLOAT16, kinds.INT8) and made.type == kinds.FLOAT32
+            if index not in list(graph.inputs) or not narrow:
+                continue
+            if given.type == kinds.INT8:
+                given.quantization = editor.schema.QuantizationParametersT()
+                given.quantization.scale = np.ones(1, np.float32)
+                given.quantization.zeroPoint = np.zeros(1, np.int64)
+            new = editor.node("DEQUANTIZE", [index], output, _DEQUANTIZE_VERSION)
+            graph.operators[graph.operators.index(node)] = new
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

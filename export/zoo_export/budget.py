@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo_export import benchmarking
 from zoo_export.card import table
-from zoo_export.exporting import TIME_LIMIT, check_calibrated, put_in_place
+from zoo_export.exporting import TIME_LIMIT, check_schemes, put_in_place
 from zoo_export.making.assembly import Progress, complete, convert
 from zoo_export.options import ExportOptions
 from zoo_export.reading.request import from_run
@@ -219,7 +219,7 @@ def export_within(
     request = replace(from_run(Path(run)), options=options)
     folder = Path(out) if out is not None else Path("bundles") / request.name
     files.check_target(folder, force=force)
-    check_calibrated(formats, request)
+    check_schemes(formats, request)
     source = read_source(request)
     wanted = accuracy(_examples(source), source.targets)
     if wanted is None:

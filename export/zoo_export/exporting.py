@@ -22,7 +22,8 @@ from zoo_registry import UsageError
 from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.errors import Blame, ExportError
-from zoo_runtime.formats import FORMATS, Format, find
+from zoo_runtime.formats import FLOAT32, FORMATS, Format, find
+from zoo_runtime.generation.files import GENERATING
 from zoo_runtime.tensors import Array
 from zoo_runtime.verifying import remember
 from zoo_system.untouched import untouched
@@ -50,6 +51,7 @@ def export(
     train_batch: int | None = None,
     max_length: int | None = None,
     prefill_lengths: Sequence[int] | None = None,
+    cache_dtype: str | None = None,
     batch_sizes: Sequence[int] | str | None = None,
     rnn: str | None = None,
     optimize: str | None = None,
@@ -95,6 +97,8 @@ def export(
             the longest text of onnxruntime-genai; by default those of the model, at most 1024.
         prefill_lengths: Numbers of tokens that a LiteRT file reads at once, a signature
             ``prefill_N`` each; 16, and 128 for long texts, by default.
+        cache_dtype: What keys and values are kept in by a language model: ``"float32"``, by
+            default, ``"float16"``, or ``"int8"`` with a scale for each token and head.
         batch_sizes: Batches that a LiteRT file has a signature for, such as ``[1, 8]``, or
             ``"dynamic"`` for any batch, which is slower; 1 by default. Other formats take any
             batch and are only verified at these.
@@ -141,6 +145,7 @@ def export(
             "train_batch": train_batch,
             "max_length": max_length,
             "prefill_lengths": prefill_lengths,
+            "cache_dtype": cache_dtype,
         },
         formats,
         chosen_target,
@@ -169,7 +174,7 @@ def export(
         if kept is None:
             request = replace(_request(source, known), options=options)
             request = _of_length(_with_tokenizer(request, work))
-            check_calibrated(formats, request)
+            check_schemes(formats, request)
             _check_outside(request.assets, folder)
             options.check_model(request.model)
             failures = _produce(
@@ -272,19 +277,33 @@ def put_in_place(work: Path, folder: Path, *, force: bool) -> Bundle:
     return replace(bundle, path=folder)
 
 
-def check_calibrated(formats: Sequence[Format], request: Request) -> None:
-    """Refuse formats that need typical inputs where there are none.
+def check_schemes(formats: Sequence[Format], request: Request) -> None:
+    """Refuse schemes and options for other models, and typical inputs that are not there.
 
     Raises:
-        UsageError: There are none.
+        UsageError: There is one.
     """
-    needy = [fmt.name for fmt in formats if fmt.scheme is not None and fmt.scheme.calibrated]
-    if needy and request.calibration is None:
+    dtype = request.options.cache_dtype
+    if dtype != FLOAT32 and request.task not in GENERATING:
         raise UsageError(
-            f"{needy[0]} measures the ranges of activations on real inputs, and '{request.name}' "
-            "has none: export a run that this version trained, or give typical inputs "
-            "(calibration={name: array})."
+            f"cache_dtype='{dtype}' is for models that generate texts ({', '.join(GENERATING)}), "
+            f"and '{request.name}' is not one: leave it out."
         )
+    for fmt in formats:
+        scheme = fmt.scheme
+        if scheme is not None and scheme.tasks and request.task not in scheme.tasks:
+            known = f"the task of '{request.name}' is '{request.task}'"
+            raise UsageError(
+                f"{fmt.name} is for models that generate texts ({', '.join(scheme.tasks)}), which "
+                f"read all weights for each token; {known if request.task else 'this one has none'}"
+                f". Use {fmt.name.partition(':')[0]}:dynamic-int8."
+            )
+        if scheme is not None and scheme.calibrated and request.calibration is None:
+            raise UsageError(
+                f"{fmt.name} measures the ranges of activations on real inputs, and "
+                f"'{request.name}' has none: export a run that this version trained, or give "
+                "typical inputs (calibration={name: array})."
+            )
 
 
 def _as_arrays(rows: Any, argument: str, source: Any) -> dict[str, Array] | None:

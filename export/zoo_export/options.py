@@ -8,11 +8,14 @@ from typing import Any
 
 from zoo_export.targets import Target
 from zoo_registry import UsageError, did_you_mean
-from zoo_runtime.formats import FORMATS, Format, find
+from zoo_runtime.formats import FLOAT32, FORMATS, Format, find
 from zoo_runtime.manifest import TRAIN_FORMAT
 
 DYNAMIC = "dynamic"
 LOOP, UNROLL = "loop", "unroll"
+# What a cache of keys and values is kept in.
+INT8 = "int8"
+CACHE_DTYPES = (FLOAT32, "float16", INT8)
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,28 @@ def _prefill_lengths(given: Any, asked: _Asked) -> tuple[int, ...]:
     return tuple(sorted(lengths))
 
 
+def _cache_dtype(given: Any, asked: _Asked) -> str:
+    if given not in CACHE_DTYPES:
+        hint = did_you_mean(str(given), CACHE_DTYPES)
+        raise UsageError(
+            f"There is no cache_dtype='{given}'.{hint} There are: {', '.join(CACHE_DTYPES)}."
+        )
+    unable = [fmt for fmt in asked.formats if fmt.writes or not fmt.generating]
+    if given != FLOAT32 and unable:
+        why = "keeps its cache by itself" if unable[0].writes else "makes files without a cache"
+        able = ", ".join(fmt.name for fmt in FORMATS.values() if fmt.generating)
+        raise UsageError(
+            f"cache_dtype='{given}' is for {able}, and {unable[0].name} {why}. Leave it out, or "
+            f"export {unable[0].name} by itself."
+        )
+    if given != FLOAT32 and asked.target is not None:
+        raise UsageError(
+            f"cache_dtype='{given}': the program for a {asked.target.name} keeps float32. Leave it "
+            "out, or the target."
+        )
+    return str(given)
+
+
 def _option(default: Any, read: Callable[[Any, _Asked], Any]) -> Any:
     return field(default=default, metadata={"read": read})
 
@@ -202,6 +227,7 @@ class ExportOptions:
     train_batch: int = _option(8, _train_batch)
     max_length: int | None = _option(None, _max_length)
     prefill_lengths: tuple[int, ...] = _option((16, 128), _prefill_lengths)
+    cache_dtype: str = _option(FLOAT32, _cache_dtype)
 
     @classmethod
     def of(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import zoo_registry
 from zoo_registry import Origin, UsageError, did_you_mean, load_target
+from zoo_runtime.generation.files import GENERATING
 
 _TFLITE = "zoo_export.converters.litert.schemes"
 _ONNX = "zoo_export.converters.onnx.schemes"
@@ -29,6 +30,7 @@ class Scheme:
         batch_sizes: Whether a file of fixed batch can be made for other batches than 1.
         searched: Whether a search for the smallest file that keeps a budget begins with it.
         quantizes: Whether it is the float file in another precision.
+        tasks: The tasks that it is for; empty is every one.
         summary: One line.
     """
 
@@ -42,6 +44,7 @@ class Scheme:
     batch_sizes: bool = True
     searched: bool = True
     quantizes: bool = True
+    tasks: tuple[str, ...] = ()
     summary: str
 
 
@@ -118,6 +121,17 @@ TFLITE_SCHEMES = (
         summary="weights in int4 by channel, computed in float32: an eighth of the bytes",
     ),
     Scheme(
+        name="int4-blocks",
+        converter=f"{_TFLITE}:int4_blocks",
+        searched=False,
+        tasks=GENERATING,
+        dtype="int4",
+        tolerance=0.5,
+        max_loss=0.3,
+        min_agreement=0.8,
+        summary="language models: weights in int4, with a scale for each 32; tables, head in int8",
+    ),
+    Scheme(
         name="train",
         converter="zoo_export.converters.litert.train:convert",
         searched=False,
@@ -171,6 +185,28 @@ ONNX_SCHEMES = (
         calibrated=True,
         summary="int8, but for layers that cost most: up to half of the bytes stay in float32",
     ),
+    Scheme(
+        name="int8-blocks",
+        converter=f"{_ONNX}:int8_blocks",
+        searched=False,
+        tasks=GENERATING,
+        dtype="int8",
+        tolerance=0.2,
+        max_loss=0.05,
+        min_agreement=0.95,
+        summary="language models: weights in int8, with a scale for each 128",
+    ),
+    Scheme(
+        name="int4-blocks",
+        converter=f"{_ONNX}:int4_blocks",
+        searched=False,
+        tasks=GENERATING,
+        dtype="int4",
+        tolerance=0.5,
+        max_loss=0.3,
+        min_agreement=0.8,
+        summary="language models: weights in int4, with a scale for each 32; tables, head in int8",
+    ),
 )
 
 
@@ -199,6 +235,7 @@ class Format:
         schemes: The other ways than float32 in which its file can be made.
         scheme: The one of them that this is, if it is no float32.
         optimizers: Runtimes that may put operators of their own into the float32 file.
+        absent: Schemes of other formats that its runtime has no use for, and why.
         fixed_cache: Whether the cache of a language model has a fixed length in its files, and
             texts are read by functions of fixed lengths.
         dialect: ``"module:NAME"`` of a :class:`zoo_export.generation.dialect.Dialect`, if the
@@ -229,6 +266,7 @@ class Format:
     schemes: tuple[Scheme, ...] = ()
     scheme: Scheme | None = None
     optimizers: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
     fixed_cache: bool = False
     dialect: str = ""
     generating: str = ""
@@ -278,6 +316,8 @@ class Format:
         if name == FLOAT32:
             return self
         rows = {row.name: row for row in self.schemes}
+        if name in self.absent:
+            raise UsageError(f"Format '{self.name}' has no scheme '{name}': {self.absent[name]}.")
         if name not in rows:
             hint = did_you_mean(name, rows)
             names = ", ".join([FLOAT32, *rows])
@@ -310,6 +350,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 static=True,
                 fixed_cache=True,
                 schemes=TFLITE_SCHEMES,
+                absent={
+                    "int8-blocks": "LiteRT has no product with int8 in blocks. Take "
+                    "tflite:dynamic-int8, which has a scale for each channel"
+                },
                 generating="zoo_export.converters.generation:make_litert",
                 decoder="zoo_runtime.generation.slices:open_tflite",
                 aliases=("litert",),

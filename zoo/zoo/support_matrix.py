@@ -11,7 +11,7 @@ import zoo_registry
 from zoo_export.benchmarking.report import installed_versions
 from zoo_registry import UsageError
 from zoo_runtime import schema
-from zoo_runtime.formats import FORMATS, Format
+from zoo_runtime.formats import FORMATS, Format, Scheme
 from zoo_system.durable import write_text
 
 # Drawn inputs that ranges of activations are measured on; with few, ranges come out too small.
@@ -201,8 +201,13 @@ def columns() -> list[str]:
     return [
         name
         for row in FORMATS.values()
-        for name in (row.name, *(f"{row.name}:{scheme.name}" for scheme in row.schemes))
+        for name in (row.name, *(f"{row.name}:{scheme.name}" for scheme in _schemes(row)))
     ]
+
+
+def _schemes(form: Format) -> list[Scheme]:
+    """Return the schemes that every model has; those of language models need trained weights."""
+    return [scheme for scheme in form.schemes if not scheme.tasks]
 
 
 def versions() -> dict[str, str]:
@@ -307,7 +312,7 @@ class _Reasons:
 def _losses() -> str:
     """Say what schemes may lose."""
     by_loss: dict[float, list[str]] = {}
-    for scheme in (scheme for row in FORMATS.values() for scheme in row.schemes):
+    for scheme in (scheme for row in FORMATS.values() for scheme in _schemes(row)):
         names = by_loss.setdefault(scheme.max_loss, [])
         names += [scheme.name] if scheme.name not in names else []
     return ", ".join(
@@ -332,8 +337,8 @@ def _sections(matrix: Matrix, reasons: _Reasons) -> Iterator[str]:
 
 
 def _table(form: Format, rows: Sequence[Support], title: str, reasons: _Reasons) -> str:
-    names = [form.name, *(f"{form.name}:{scheme.name}" for scheme in form.schemes)]
-    header = ["model", "head", "float32", *(scheme.name for scheme in form.schemes)]
+    names = [form.name, *(f"{form.name}:{scheme.name}" for scheme in _schemes(form))]
+    header = ["model", "head", "float32", *(scheme.name for scheme in _schemes(form))]
     lines = [title, "", _line(header), _line(["---"] * len(header))]
     for row in rows:
         cells = [_cell(row.cells.get(name), reasons) for name in names]

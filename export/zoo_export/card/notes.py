@@ -75,6 +75,8 @@ token, and 128 bytes of cache for each token before it.']
         ]
     most = generation.max_length
     positions = "that grows" if most is None else f"of {most:,} positions"
+    dtypes = {entry.dtype for entry in generation.cache if len(entry.shape) > 1}
+    positions += f" in {' and '.join(sorted(dtypes))}" if dtypes != {"float32"} else ""
     return [
         f"It reads token by token behind a cache {positions}: {generation.weight_bytes:,} bytes of "
         f"weights for each token, and {generation.cache_bytes:,} bytes of cache for each token "

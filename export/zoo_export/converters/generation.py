@@ -18,12 +18,13 @@ from keras import ops
 
 from zoo_export.converters.onnx.weights import share_weights
 from zoo_export.converters.tracing import Conversion, Function
-from zoo_export.options import ExportOptions
+from zoo_export.options import INT8, ExportOptions
 from zoo_models.generation.kerashub import KerasHubReading
 from zoo_models.generation.reading import MASK, ReadingModel, reading_model
-from zoo_models.layers.cache import Entry, Reading
+from zoo_models.layers.cache import Entry, Reading, Rounded
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
+from zoo_runtime.formats import FLOAT32
 from zoo_runtime.generation.files import (
     DECODE,
     ENCODE,
@@ -39,6 +40,8 @@ from zoo_runtime.tensors import BATCH, Tensor
 
 # What functions of fixed sizes read.
 TOKENS, POSITIONS = "tokens", "input_pos"
+# Of the entry that has the scales of another.
+_SCALE = "_scale"
 _NEW, _PAST, _ALL = "tokens", "past", "past_and_tokens"
 # Positions that a file of fixed sizes has where nothing is said and the model has more.
 _MOST_POSITIONS = 1024
@@ -58,6 +61,9 @@ class Names:
 
     def of(self, entry: str) -> tuple[str, str]:
         """Return how an entry of a :class:`ReadingModel` is called as input and as output."""
+        if entry.endswith(_SCALE):
+            past, new = self.of(entry.removesuffix(_SCALE))
+            return past + _SCALE, new + _SCALE
         kind, _, index = entry.rpartition("_")
         return self.past[kind].format(index), self.new[kind].format(index)
 
@@ -174,6 +180,10 @@ def _functions(
     try:
         return make(conversion)
     except UsageError as error:
+        if conversion.options.cache_dtype != FLOAT32:
+            raise ExportError(
+                f"cache_dtype='{conversion.options.cache_dtype}': it has no cache, as {error}"
+            ) from error
         return str(error)
 
 
@@ -185,9 +195,11 @@ def _with(facts: dict[str, Any], about: Generation, model: Any) -> dict[str, Any
 
 def bytes_per_token(about: Generation) -> int:
     """Return what one token adds to a cache."""
-    shapes = [entry.shape for entry in about.cache if entry.grows]
-    numbers = sum(math.prod(size for size in shape if size is not None) for shape in shapes)
-    return numbers * np.float32().nbytes
+    return sum(
+        math.prod(size for size in entry.shape if size is not None) * np.dtype(entry.dtype).itemsize
+        for entry in about.cache
+        if entry.grows
+    )
 
 
 def for_onnx(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
@@ -303,11 +315,34 @@ class _Made:
     conversion: Conversion
     whole: str
 
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """What is kept, by name, as it is stored: keys and values in the dtype that was asked for.
+
+        Raises:
+            ExportError: Another one than float32, and there are none.
+        """
+        dtype, found = self.conversion.options.cache_dtype, dict(self.reading.entries)
+        heads = {name: entry for name, entry in found.items() if _is_heads(entry)}
+        if dtype != FLOAT32 and not heads:
+            raise ExportError(
+                f"cache_dtype='{dtype}' is for keys and values: model "
+                f"'{self.conversion.model.name}' keeps the states of recurrent layers, which stay "
+                "in float32. Leave it out"
+            )
+        for name, entry in heads.items():
+            found[name] = replace(entry, dtype=dtype)
+            if dtype == INT8:
+                found[f"{name}{_SCALE}"] = replace(entry, shape=(*entry.shape[:2], 1))
+        return found
+
     def about(self) -> Generation:
         """Return what a bundle says of the functions."""
         kept = tuple(
-            CacheEntry(*self.names.of(name), entry.shape, grows=entry.grows, fixed=entry.fixed)
-            for name, entry in self.reading.entries.items()
+            CacheEntry(
+                *self.names.of(name), entry.shape, entry.grows, entry.fixed, dtype=entry.dtype
+            )
+            for name, entry in self.entries.items()
         )
         return Generation(self.reading.vocab_size, self.reading.max_length, kept)
 
@@ -320,7 +355,8 @@ class _Made:
 
         def call(arrays: Any) -> dict[str, Any]:
             kept = self.reading.encode(arrays)
-            return {self.names.of(name)[1]: kept[name] for name in self._fixed()}
+            fixed = [name for name, entry in self.reading.entries.items() if entry.fixed]
+            return self._named({name: kept[name] for name in fixed})
 
         batch, length = given[MASK].shape
         outputs = tuple(
@@ -343,10 +379,12 @@ class _Made:
             tokens, mask = (_whole(arrays[key]) for key in ("input_ids", "attention_mask"))
             past = self._past(arrays)
             logits, _, new = self.reading.read(tokens, Reading.masked(tokens, mask, past))
-            for entry, tensor in new.items():
-                if self.reading.entries[entry].grows and entry in past:
-                    new[entry] = ops.concatenate([past[entry], tensor], axis=2)
-            return {LOGITS: logits[:, None], **self._named(new)}
+            given = self._named(new)
+            for entry in self.about().cache:
+                if entry.grows and entry.past in arrays:
+                    both = [arrays[entry.past], given[entry.present]]
+                    given[entry.present] = ops.concatenate(both, axis=2)
+            return {LOGITS: logits[:, None], **given}
 
         outputs = [
             Tensor(LOGITS, "float32", (BATCH, 1, self.reading.vocab_size)),
@@ -387,10 +425,10 @@ class _Made:
         return Function(name, inputs, tuple(outputs), call)
 
     def _fixed(self) -> dict[str, Entry]:
-        return {name: entry for name, entry in self.reading.entries.items() if entry.fixed}
+        return {name: entry for name, entry in self.entries.items() if entry.fixed}
 
     def _kept(self) -> dict[str, Entry]:
-        return {name: entry for name, entry in self.reading.entries.items() if not entry.fixed}
+        return {name: entry for name, entry in self.entries.items() if not entry.fixed}
 
     def _source(self) -> list[Tensor]:
         """Return the inputs that :data:`ENCODE` computes, and the mask of the source."""
@@ -412,12 +450,39 @@ class _Made:
         ]
 
     def _past(self, arrays: Any) -> dict[str, Any]:
-        named = {name: self.names.of(name)[0] for name in self.reading.entries}
-        past = {name: arrays[given] for name, given in named.items() if given in arrays}
+        """Return what was kept as layers take it: in float32, or in int8 with its scales."""
+        past = {}
+        for name, entry in self.reading.entries.items():
+            given = self.names.of(name)[0]
+            if given not in arrays:
+                continue
+            past[name] = arrays[given]
+            if _is_heads(entry) and self.conversion.options.cache_dtype == INT8:
+                rounded = Rounded(arrays[given], arrays[f"{given}{_SCALE}"])
+                is_scaled_later = isinstance(self.reading, ReadingModel) and not entry.fixed
+                past[name] = rounded if is_scaled_later else rounded.floats()
+            elif _is_heads(entry):
+                past[name] = ops.cast(arrays[given], FLOAT32)
         return past | ({MASK: arrays[SOURCE_MASK]} if SOURCE_MASK in arrays else {})
 
     def _named(self, new: Mapping[str, Any]) -> dict[str, Any]:
-        return {self.names.of(name)[1]: tensor for name, tensor in new.items()}
+        """Return what is new as it is stored, by the names of outputs."""
+        dtype, named = self.conversion.options.cache_dtype, {}
+        for name, tensor in new.items():
+            output = self.names.of(name)[1]
+            if not _is_heads(self.reading.entries[name]):
+                named[output] = tensor
+            elif dtype == INT8:
+                rounded = Rounded.of(tensor)
+                named |= {output: rounded.integers, f"{output}{_SCALE}": rounded.scales}
+            else:
+                named[output] = ops.cast(tensor, dtype)
+        return named
+
+
+def _is_heads(entry: Entry) -> bool:
+    """Return whether an entry has the keys or values of attention heads."""
+    return len(entry.shape) == 3 and entry.shape[1] is None
 
 
 def _tensor(name: str, entry: Entry, batch: int | str, length: int | str) -> Tensor:

@@ -263,8 +263,10 @@ def check_weights(fmt: Format, facts: Mapping[str, Any]) -> None:
     if fmt.scheme is None or not weights:
         return
     dtype = fmt.scheme.dtype
-    # ONNX Runtime holds tables that are gathered from in uint8, for all that int8 is asked for.
-    reached = weights.get(dtype, 0) + weights.get(f"u{dtype}", 0)
+    # ONNX Runtime holds tables that are gathered from in uint8, for all that int8 is asked for;
+    # beside int4 those of embeddings are int8.
+    alike = {"int8": ("uint8",), "int4": ("int8",)}.get(dtype, ())
+    reached = sum(weights.get(name, 0) for name in (dtype, *alike))
     floats = {"float32", "float16"} - {dtype}
     # Sizes, axes and the biases of quantized layers are integers, which no scheme is for.
     left = sum(weights.get(name, 0) for name in floats) - facts.get("float_constants", 0)

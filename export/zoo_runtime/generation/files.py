@@ -24,6 +24,7 @@ class CacheEntry:
         shape: Without the batch; ``None`` is the axis of the tokens.
         grows: Whether there is more of it with each token; what does not grow is replaced.
         fixed: Whether ``encode`` computes it, once for a source.
+        dtype: Of its elements.
     """
 
     past: str
@@ -31,6 +32,7 @@ class CacheEntry:
     shape: tuple[int | None, ...]
     grows: bool = True
     fixed: bool = False
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)

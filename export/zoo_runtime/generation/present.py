@@ -162,7 +162,7 @@ class PresentDecoder:
         if self._functions.has(PREFILL):
             return self._read(PREFILL, tokens)
         self._past = {
-            entry.past: np.zeros((len(prompts), *(size or 0 for size in entry.shape)), np.float32)
+            entry.past: np.zeros((len(prompts), *(size or 0 for size in entry.shape)), entry.dtype)
             for entry in self._generation.cache
             if not entry.fixed
         }

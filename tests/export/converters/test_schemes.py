@@ -25,7 +25,7 @@ SCHEMES = {
     f"{row.name}:{scheme.name}": scheme
     for row in FORMATS.values()
     for scheme in row.schemes
-    if scheme.name not in {"int8-mixed", "int8-io", "train"}
+    if scheme.name not in {"int8-mixed", "int8-io", "train"} and not scheme.tasks
 }
 # Bytes of a file whose weights dominate, as a share of the float32 file.
 MOST_BYTES = {"float16": 0.52, "int8": 0.30, "int4": 0.16}
@@ -338,10 +338,18 @@ def test_calibration_that_would_mislead_is_refused(what, dense, tmp_path):
 def test_a_scheme_that_a_format_has_not(dense, tmp_path):
     assert _refusal(dense(), tmp_path, to=["onnx:dynamic-int9"]) == (
         "Format 'onnx' has no scheme 'dynamic-int9'. Did you mean 'dynamic-int8'? "
-        "It has: float32, float16, dynamic-int8, int8, int8-mixed."
+        "It has: float32, float16, dynamic-int8, int8, int8-mixed, int8-blocks, int4-blocks."
     )
     assert _refusal(dense(), tmp_path, to=["saved_model:int8"]) == (
         "Format 'saved_model' has no scheme 'int8'. It has: float32."
+    )
+    assert _refusal(dense(), tmp_path, to=["tflite:int8-blocks"]) == (
+        "Format 'tflite' has no scheme 'int8-blocks': LiteRT has no product with int8 in blocks. "
+        "Take tflite:dynamic-int8, which has a scale for each channel."
+    )
+    assert _refusal(dense(), tmp_path, to=["onnx:int4-blocks"]) == (
+        "onnx:int4-blocks is for models that generate texts (causal-lm, seq2seq), which read all "
+        "weights for each token; this one has none. Use onnx:dynamic-int8."
     )
 
 

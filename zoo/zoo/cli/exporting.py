@@ -62,6 +62,10 @@ _OPTIONS: Mapping[str, tuple[Any, str]] = {
         "Tokens of a text at most, for tflite and litertlm [up to 1024].",
     ),
     "prefill_lengths": (str, "Tokens that tflite and litertlm read at once [16,128]."),
+    "cache_dtype": (
+        str,
+        "Of keys and values that a language model keeps: float16, int8 [float32].",
+    ),
 }
 
 

@@ -16,6 +16,8 @@ from keras import ops
 
 # What a position that must not be seen adds to a score.
 HIDDEN = -1e9
+# Zeros have a scale too.
+_LEAST = 1e-6
 KEY, VALUE, STATE = "key_{}", "value_{}", "state_{}"
 MEMORY_KEY, MEMORY_VALUE = "memory_key_{}", "memory_value_{}"
 
@@ -38,6 +40,30 @@ class Entry:
     fixed: bool = False
 
 
+@dataclass(frozen=True)
+class Rounded:
+    """Keys or values that are kept in int8; those of a token in a head have one scale.
+
+    Args:
+        integers: int8 (batch, heads, tokens, head_dim).
+        scales: float32 (batch, heads, tokens, 1).
+    """
+
+    integers: Any
+    scales: Any
+
+    @classmethod
+    def of(cls, tensor: Any) -> Rounded:
+        """Return float (batch, heads, tokens, head_dim) in int8."""
+        largest = ops.max(ops.abs(tensor), axis=-1, keepdims=True)
+        scales = ops.maximum(largest, _LEAST) / 127
+        return cls(ops.cast(ops.round(tensor / scales), "int8"), scales)
+
+    def floats(self) -> Any:
+        """Return what the integers stand for."""
+        return ops.cast(self.integers, "float32") * self.scales
+
+
 @dataclass
 class Reading:
     """One call of a model that reads new tokens behind those that it has read.
@@ -47,7 +73,7 @@ class Reading:
         new_mask: int32 (batch or 1, tokens), 1 where a new token is real.
         past_mask: int32 (batch or 1, kept tokens), 1 where what was kept is of a real token.
         past_positions: int32 (batch or 1, kept tokens).
-        past: What was kept, by the name of an entry.
+        past: What was kept, by the name of an entry; keys and values may be :class:`Rounded`.
         slot: int32 scalar, which kept token the first new one takes the place of: what is kept has
             room there. Without it all that is kept was read, and new tokens come behind.
         padding: int32 (batch, 1) with it, how many entries come before each text.
@@ -241,13 +267,27 @@ def attend(query: Any, key: Any, value: Any, bias: CausalBias) -> Any:
     if past_key is None:
         gathered = ops.matmul(ops.softmax(scores, axis=-1), value)
     else:
+        past_key, by_key = _with_scales(past_key)
+        past_value, by_value = _with_scales(past_value)
         before = ops.matmul(grouped, ops.transpose(past_key, (0, 1, 3, 2)))
         length = ops.shape(past_key)[2]
+        before = before if by_key is None else before * by_key
         before = before + ops.cast(shared(bias.of_past()), scores.dtype)
         likely = ops.softmax(ops.concatenate([before, scores], axis=-1), axis=-1)
-        gathered = ops.matmul(likely[..., :length], past_value)
-        gathered = gathered + ops.matmul(likely[..., length:], value)
+        of_past = likely[..., :length]
+        of_past = of_past if by_value is None else of_past * by_value
+        gathered = ops.matmul(of_past, past_value) + ops.matmul(likely[..., length:], value)
     return ops.reshape(gathered, (-1, heads, tokens, width))
+
+
+def _with_scales(kept: Any) -> tuple[Any, Any]:
+    """Return keys or values as floats, with what the scores or probabilities are multiplied by.
+
+    A row of scores has as many numbers as tokens, and not those of their heads' widths.
+    """
+    if not isinstance(kept, Rounded):
+        return kept, None
+    return ops.cast(kept.integers, "float32"), ops.transpose(kept.scales, (0, 1, 3, 2))
 
 
 def _kept_tokens(past: Mapping[str, Any]) -> Any:

@@ -103,7 +103,7 @@ class Editor:
     def __init__(self, model: Any, graph: Any) -> None:
         from ai_edge_litert import schema_py_generated
 
-        self._model, self.graph, self._schema = model, graph, schema_py_generated
+        self._model, self.graph, self.schema = model, graph, schema_py_generated
 
     def nodes(self, operator: str) -> list[Any]:
         """Return the nodes of one kind."""
@@ -130,7 +130,7 @@ class Editor:
 
     def all_nodes(self) -> Iterator[tuple[str, Any]]:
         """Yield the kind of each node, and the node."""
-        kinds = {number: kind for kind, number in vars(self._schema.BuiltinOperator).items()}
+        kinds = {number: kind for kind, number in vars(self.schema.BuiltinOperator).items()}
         codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in self._model.operatorCodes]
         for node in self.graph.operators:
             yield kinds[codes[node.opcodeIndex]], node
@@ -140,7 +140,7 @@ class Editor:
         tensor = self.graph.tensors[index]
         data = self._model.buffers[tensor.buffer].data
         is_table = data is not None and len(tensor.shape) == 2
-        return is_table and tensor.type == getattr(self._schema.TensorType, dtype)
+        return is_table and tensor.type == getattr(self.schema.TensorType, dtype)
 
     def is_same(self, first: Any, second: Any) -> bool:
         """Return whether two tensors of int8 are roundings of the same values."""
@@ -161,7 +161,7 @@ class Editor:
     def look_up(self, reading: _Reading) -> bool:
         """Replace one operator by three; ``False`` where they cannot replace it."""
         node, gather, table, result = reading
-        schema, tensors = self._schema, self.graph.tensors
+        schema, tensors = self.schema, self.graph.tensors
         options, indices, given = gather.builtinOptions, gather.inputs[1], tensors[result]
         shape = list(map(int, _sizes(given)))
         is_plain = options.axis == 0 and not options.batchDims and shape.count(-1) <= 1
@@ -182,38 +182,43 @@ class Editor:
         return True
 
     def _reshape(self, source: int, target: int, shape: list[int]) -> Any:
-        options = self._schema.ReshapeOptionsT()
+        options = self.schema.ReshapeOptionsT()
         options.newShape = np.array(shape, np.int32)
-        buffer = self._schema.BufferT()
-        buffer.data = options.newShape.view(np.uint8)
-        self._model.buffers.append(buffer)
-        name = self.graph.tensors[target].name + b"/shape"
-        sizes = self.tensor(name, [len(shape)], "INT32", len(self._model.buffers) - 1)
+        sizes = self.constant(
+            self.graph.tensors[target].name + b"/shape", options.newShape, "INT32"
+        )
         node = self.node("RESHAPE", [source, sizes], target)
-        node.builtinOptionsType = self._schema.BuiltinOptions.ReshapeOptions
+        node.builtinOptionsType = self.schema.BuiltinOptions.ReshapeOptions
         node.builtinOptions = options
         return node
 
     def node(self, operator: str, inputs: list[int], output: int, version: int = 1) -> Any:
         """Return a new node, which is in no list of nodes yet."""
-        number = getattr(self._schema.BuiltinOperator, operator)
+        number = getattr(self.schema.BuiltinOperator, operator)
         codes = self._model.operatorCodes
         known = [i for i, c in enumerate(codes) if c.builtinCode == number and c.version >= version]
         if not known:
-            code = self._schema.OperatorCodeT()
+            code = self.schema.OperatorCodeT()
             code.builtinCode = code.deprecatedBuiltinCode = number
             code.version = version
             known = [len(codes)]
             codes.append(code)
-        node = self._schema.OperatorT()
+        node = self.schema.OperatorT()
         node.opcodeIndex, node.inputs, node.outputs = known[0], inputs, [output]
         return node
 
+    def constant(self, name: bytes, array: Array, dtype: str) -> int:
+        """Add a constant and return its index."""
+        buffer = self.schema.BufferT()
+        buffer.data = array.reshape(-1).view(np.uint8)
+        self._model.buffers.append(buffer)
+        return self.tensor(name, list(array.shape), dtype, len(self._model.buffers) - 1)
+
     def tensor(self, name: bytes, shape: list[int], dtype: str, buffer: int = 0) -> int:
         """Add a tensor, with the values of a buffer if it is a constant, and return its index."""
-        tensor = self._schema.TensorT()
+        tensor = self.schema.TensorT()
         tensor.name, tensor.buffer = name, buffer
-        tensor.type = getattr(self._schema.TensorType, dtype)
+        tensor.type = getattr(self.schema.TensorType, dtype)
         tensor.shape = [abs(size) for size in shape]
         tensor.shapeSignature = shape if -1 in shape else None
         self.graph.tensors.append(tensor)
@@ -444,3 +449,32 @@ def _packed(model: Any, largest: int) -> bytearray:
         if buffer.offset:
             content[buffer.offset : buffer.offset + buffer.size] = array.data
     return content
+
+
+# A cache in float16 or int8, made float32 by DEQUANTIZE.
+#
+# TensorFlow's converter makes it so by CAST, which XNNPACK leaves to LiteRT's own kernels: a thread
+# computes one number after the other, and the graph falls apart at every layer.
+
+
+def dequantize_inputs(content: bytes) -> bytes:
+    """Return a file whose inputs of float16 and int8 become float32 by DEQUANTIZE, not by CAST."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    for graph in model.subgraphs:
+        editor = Editor(model, graph)
+        for node in editor.nodes("CAST"):
+            index, output = int(node.inputs[0]), int(node.outputs[0])
+            given, made = graph.tensors[index], graph.tensors[output]
+            kinds = editor.schema.TensorType
+            narrow = given.type in (kinds.FLOAT16, kinds.INT8) and made.type == kinds.FLOAT32
+            if index not in list(graph.inputs) or not narrow:
+                continue
+            if given.type == kinds.INT8:
+                given.quantization = editor.schema.QuantizationParametersT()
+                given.quantization.scale = np.ones(1, np.float32)
+                given.quantization.zeroPoint = np.zeros(1, np.int64)
+            new = editor.node("DEQUANTIZE", [index], output, _DEQUANTIZE_VERSION)
+            graph.operators[graph.operators.index(node)] = new
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert import edits
+from zoo_export.converters.litert.blocks import to_int4_blocks
 from zoo_export.converters.litert.edits import one_scale
 from zoo_export.converters.litert.ranges import corrected_ranges
 from zoo_export.converters.mixed_precision import (
@@ -25,6 +26,7 @@ from zoo_export.converters.mixed_precision import (
 )
 from zoo_export.converters.tracing import Conversion
 from zoo_runtime.errors import ExportError
+from zoo_runtime.generation.files import LOGITS
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_tflite
 from zoo_runtime.tensors import Arrays, evenly_rows, split
@@ -175,6 +177,23 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     work.load_quantization_recipe(recipe.weight_only_wi4_afp32())
     edits.write(conversion.path, bytes(work.quantize().quantized_model))
     return {**facts, **tflite.inspect(conversion)}
+
+
+def int4_blocks(conversion: Conversion) -> dict[str, Any]:
+    """Store factors of products in int4 in blocks, those of logits and the tables in int8.
+
+    Raises:
+        ExportError: A layer that has to stay in float.
+    """
+    _refuse_float_layers(conversion)
+    model = conversion.model
+    outputs = dict(zip(model.output_names, model.outputs, strict=True))
+    vocab_size = outputs[LOGITS].shape[-1]
+
+    def change(content: bytes) -> bytearray:
+        return to_int4_blocks(edits.look_up(content), vocab_size)
+
+    return tflite.convert(conversion, change=change)
 
 
 def _refuse_float_layers(conversion: Conversion) -> None:

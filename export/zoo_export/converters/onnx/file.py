@@ -179,11 +179,13 @@ def inspect(conversion: Conversion, allowed: Set[str] = frozenset()) -> dict[str
 def _weights(graph: Any) -> dict[str, int]:
     """Return the bytes of initializers by dtype."""
     import onnx
+    from ml_dtypes import int4
 
     counts: Counter[str] = Counter()
     for tensor in graph.initializer:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        counts[dtype.name] += math.prod(tensor.dims) * dtype.itemsize
+        values = math.prod(tensor.dims)
+        counts[dtype.name] += (values + 1) // 2 if dtype == int4 else values * dtype.itemsize
     return dict(sorted(counts.items()))
 
 

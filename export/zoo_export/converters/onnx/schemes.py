@@ -25,9 +25,11 @@ from zoo_export.converters.mixed_precision import (
 from zoo_export.converters.onnx import convert as onnx_convert
 from zoo_export.converters.onnx import file as onnx_file
 from zoo_export.converters.onnx import weights as onnx_weights
+from zoo_export.converters.onnx.blocks import to_blocks
 from zoo_export.converters.onnx.float16 import to_float16
 from zoo_export.converters.onnx.graph import drop_unread, replace_nodes, share_equal
 from zoo_export.converters.tracing import Conversion
+from zoo_runtime.generation.files import LOGITS
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_onnx
 from zoo_runtime.tensors import Array, Arrays, batches, evenly_rows
@@ -74,6 +76,28 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
         return proto
 
     return _quantized(conversion, quantize)
+
+
+def int8_blocks(conversion: Conversion) -> dict[str, Any]:
+    """Store factors of products and tables of embeddings in int8, with a scale for each block."""
+    return _blocks(conversion, 8)
+
+
+def int4_blocks(conversion: Conversion) -> dict[str, Any]:
+    """Store factors of products in int4, those of logits and tables of embeddings in int8."""
+    return _blocks(conversion, 4)
+
+
+def _blocks(conversion: Conversion, bits: int) -> dict[str, Any]:
+    model = conversion.model
+    outputs = dict(zip(model.output_names, model.outputs, strict=True))
+
+    def change(source: Path) -> Any:
+        proto = onnx.load(str(source))
+        to_blocks(proto, bits, outputs[LOGITS].shape[-1], _float_nodes(conversion, source))
+        return proto
+
+    return with_float_layers(model, _changed(conversion, change))
 
 
 def _float_nodes(conversion: Conversion, source: Path) -> list[str]:

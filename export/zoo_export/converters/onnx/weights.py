@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
+from ml_dtypes import int4
 from onnx import helper, numpy_helper
 
 from zoo_export.converters.onnx.graph import Model, all_graphs, all_nodes, rename
@@ -114,7 +115,7 @@ def save(proto: Any, weights: Mapping[str, Array], path: Path) -> None:
     """
     read = {name for node in all_nodes(proto.graph) for name in node.input}
     kept = {name: array for name, array in weights.items() if name in read}
-    if sum(array.nbytes for array in kept.values()) > _LARGEST_FILE:
+    if sum(map(_bytes_of, kept.values())) > _LARGEST_FILE:
         with path.with_name(f"{path.name}.data").open("wb") as file:
             proto.graph.initializer.extend(_beside(kept, file))
         path.write_bytes(proto.SerializeToString())
@@ -122,7 +123,7 @@ def save(proto: Any, weights: Mapping[str, Array], path: Path) -> None:
     graph = proto.graph.SerializeToString()
     proto.ClearField("graph")
     heads = {name: _inside(name, array) for name, array in kept.items()}
-    size = len(graph) + sum(len(head) + kept[name].nbytes for name, head in heads.items())
+    size = len(graph) + sum(len(head) + _bytes_of(kept[name]) for name, head in heads.items())
     with path.open("wb") as file:
         file.write(proto.SerializeToString() + _field(onnx.ModelProto, "graph", size) + graph)
         for name, head in heads.items():
@@ -193,7 +194,7 @@ def _beside(weights: Mapping[str, Array], file: BinaryIO) -> Iterator[Any]:
     for name, array in weights.items():
         file.seek(-(-file.tell() // _PAGE) * _PAGE)
         tensor = _header(name, array)
-        _refer(tensor, Path(file.name).name, file.tell(), array.nbytes)
+        _refer(tensor, Path(file.name).name, file.tell(), _bytes_of(array))
         _write(array, file)
         yield tensor
 
@@ -201,8 +202,8 @@ def _beside(weights: Mapping[str, Array], file: BinaryIO) -> Iterator[Any]:
 def _inside(name: str, array: Array) -> bytes:
     """Return what stands in a GraphProto before the bytes of one initializer."""
     head: bytes = _header(name, array).SerializeToString()
-    head += _field(onnx.TensorProto, "raw_data", array.nbytes)
-    return _field(onnx.GraphProto, "initializer", len(head) + array.nbytes) + head
+    head += _field(onnx.TensorProto, "raw_data", _bytes_of(array))
+    return _field(onnx.GraphProto, "initializer", len(head) + _bytes_of(array)) + head
 
 
 def _header(name: str, array: Array) -> Any:
@@ -210,7 +211,15 @@ def _header(name: str, array: Array) -> Any:
     return onnx.TensorProto(name=name, data_type=kind, dims=array.shape)
 
 
+def _bytes_of(array: Array) -> int:
+    """Return what an array takes in a file, where two integers of four bits are one byte."""
+    return (array.size + 1) // 2 if array.dtype == int4 else array.nbytes
+
+
 def _write(array: Array, file: BinaryIO) -> None:
+    if array.dtype == int4:
+        pairs = np.resize(array.astype(np.uint8) & 15, (_bytes_of(array), 2))
+        array = pairs[:, 0] | pairs[:, 1] << 4
     plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     file.write(plain.reshape(-1).view(np.uint8).data)
 

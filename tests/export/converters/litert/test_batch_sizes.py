@@ -168,7 +168,7 @@ def test_numbers_that_are_no_batches(model, given):
         (
             {"to": ["tflite", "tflite:int16x8"]},
             "batch_sizes=[1, 8]: tflite:int16x8 is made for batch 1 alone. Leave it out, or export "
-            "float32 or one of: float16, dynamic-int8, int8, int8-io, int4-weights.",
+            "float32 or one of: float16, dynamic-int8, int8, int8-io, int4-weights, int4-blocks.",
         ),
         (
             {"target": "microcontroller"},

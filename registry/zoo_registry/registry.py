@@ -107,10 +107,14 @@ class Registry(Generic[T]):
             others.append(entry)
         return found
 
-    def _cataloged(self, prefix: str | None = None) -> dict[str, Entry]:
-        """Return the names in catalogs, or in those of one prefix: read from their tables."""
-        wanted = self._catalogs if prefix is None else {prefix} & {*self._catalogs}
-        return {name: e for word in wanted for name, e in self._table(self._catalogs[word]).items()}
+    def _cataloged(self) -> list[str]:
+        """Return the names in catalogs, read from their tables."""
+        return [name for catalog in self._catalogs.values() for name in self._table(catalog)]
+
+    def _in_catalog(self, name: str) -> Entry | None:
+        """Return the entry of a name in the catalog of its prefix; no other is read."""
+        catalog = self._catalogs.get(name.partition("/")[0])
+        return None if catalog is None else self._table(catalog).get(name)
 
     @cached_property
     def _catalogs(self) -> dict[str, plugins.PluginEntry]:
@@ -348,7 +352,7 @@ class Registry(Generic[T]):
         by_name = self._entries  # reading it makes the built-in aliases known
         owner, _, bare = self._aliases.get(name, name).rpartition("/")
         entries = [e for e in by_name.get(bare, []) if not owner or e.owner == owner]
-        holder = _holder(entries) or self._cataloged(name.partition("/")[0]).get(name)
+        holder = _holder(entries) or self._in_catalog(name)
         if holder:
             return holder
         if entries:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import warnings
+from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from typing import Any
 
@@ -19,38 +20,62 @@ from zoo_system.errors import printable
 from zoo_system.fast_keras import fast_keras
 from zoo_system.quiet import quiet_tensorflow
 
-# In the order of `zoo --help`. A command's module is imported when it is asked for, so that
-# listing names never pays for training.
-COMMANDS = {
-    "models": "zoo.cli.listing:models",
-    "show": "zoo.cli.listing:show",
-    "choose": "zoo.cli.sizing:choose",
-    "recipes": "zoo.cli.listing:recipes",
-    "recipe": "zoo.cli.listing:recipe",
-    "datasets": "zoo.cli.listing:datasets",
-    "data": "zoo.cli.data:data",
-    "formats": "zoo.cli.listing:formats",
-    "trackers": "zoo.cli.listing:trackers",
-    "launchers": "zoo.cli.listing:launchers",
-    "train": "zoo.cli.training:train",
-    "tune": "zoo.cli.tuning:tune",
-    "evaluate": "zoo.cli.evaluating:evaluate",
-    "runs": "zoo.cli.runs:runs",
-    "reproduce": "zoo.cli.runs:reproduce",
-    "report": "zoo.cli.runs:report",
-    "card": "zoo.cli.runs:card",
-    "export": "zoo.cli.exporting:export",
-    "verify": "zoo.cli.exporting:verify",
-    "bench": "zoo.cli.benching:bench",
-    "predict": "zoo.cli.predicting:predict",
-    "generate": "zoo.cli.generating:generate",
-    "chat": "zoo.cli.generating:chat",
-    "serve": "zoo.cli.serving:serve",
-    "explain": "zoo.cli.explaining:explain",
-    "check": "zoo.cli.plugins:check",
-    "plugins": "zoo.cli.plugins:plugins",
-    "demo": "zoo.cli.demo:demo",
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command; its module is imported when it runs, so that listing never pays for training.
+
+    Args:
+        target: ``"module:function"``.
+        summary: What ``zoo --help`` says of it in a terminal of 80 columns.
+    """
+
+    target: str
+    summary: str
+
+
+# In the order of `zoo --help`.
+GROUPS = {
+    "Find": {
+        "models": Command("zoo.cli.listing:models", "List models."),
+        "show": Command("zoo.cli.listing:show", "Show what is known about a model."),
+        "choose": Command("zoo.cli.sizing:choose", "Rank the models that fit a task and limits."),
+        "recipes": Command("zoo.cli.listing:recipes", "List recipes with their results."),
+        "recipe": Command("zoo.cli.listing:recipe", "Print a recipe, to copy and change."),
+        "datasets": Command("zoo.cli.listing:datasets", "List data sets."),
+        "data": Command("zoo.cli.data:data", "Report on your own data."),
+    },
+    "Train": {
+        "train": Command("zoo.cli.training:train", "Train a recipe."),
+        "tune": Command("zoo.cli.tuning:tune", "Search better settings of a recipe."),
+        "runs": Command("zoo.cli.runs:runs", "List and compare runs."),
+        "reproduce": Command("zoo.cli.runs:reproduce", "Train a run again, compare the weights."),
+        "trackers": Command("zoo.cli.listing:trackers", "List what follows a training."),
+        "launchers": Command("zoo.cli.listing:launchers", "List what starts several workers."),
+    },
+    "Measure": {
+        "evaluate": Command("zoo.cli.evaluating:evaluate", "Measure a run or a bundle."),
+        "explain": Command("zoo.cli.explaining:explain", "Show what a prediction depends on."),
+        "report": Command("zoo.cli.runs:report", "Write a page about a run."),
+        "card": Command("zoo.cli.runs:card", "Write a run's model card."),
+        "bench": Command("zoo.cli.benching:bench", "Measure size, speed and memory of files."),
+    },
+    "Ship": {
+        "formats": Command("zoo.cli.listing:formats", "List formats and their schemes."),
+        "export": Command("zoo.cli.exporting:export", "Export a run or a model to a bundle."),
+        "verify": Command("zoo.cli.exporting:verify", "Compare a bundle's files with Keras again."),
+        "predict": Command("zoo.cli.predicting:predict", "Predict with a run or a bundle."),
+        "generate": Command("zoo.cli.generating:generate", "Let a language model write."),
+        "chat": Command("zoo.cli.generating:chat", "Talk with a language model."),
+        "serve": Command("zoo.cli.serving:serve", "Serve a model over HTTP."),
+    },
+    "Extend": {
+        "plugins": Command("zoo.cli.plugins:plugins", "List plugins and what is wrong with them."),
+        "check": Command("zoo.cli.plugins:check", "Try out what a model promises."),
+        "demo": Command("zoo.cli.demo:demo", "Train, export, verify and predict in a minute."),
+    },
 }
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
 class CheckedKeras(MetaPathFinder):
@@ -74,8 +99,14 @@ class ZooGroup(click.Group):
         if cmd_name not in COMMANDS:
             hint = did_you_mean(cmd_name, COMMANDS)
             raise click.UsageError(f"There is no command '{cmd_name}'.{hint}", ctx)
-        command: click.Command = load_target(COMMANDS[cmd_name])
+        command: click.Command = load_target(COMMANDS[cmd_name].target)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each group."""
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, row.summary) for name, row in commands.items()])
 
 
 @click.group(cls=ZooGroup, context_settings={"help_option_names": ["-h", "--help"]})

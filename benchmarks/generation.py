@@ -29,7 +29,10 @@ from rich.console import Console
 from rich.table import Table
 
 PROMPT, NEW, POSITIONS = 64, 128, 256
-OURS = ("tflite", "tflite:dynamic-int8", "onnx", "onnx:dynamic-int8")
+OURS = (
+    "tflite", "tflite:dynamic-int8", "tflite:int4-blocks",
+    "onnx", "onnx:dynamic-int8", "onnx:int8-blocks", "onnx:int4-blocks",
+)  # fmt: skip
 KERAS, KERAS_HUB, KERAS_HUB_XLA = "keras", "kerashub", "kerashub, XLA"
 TRANSFORMERS = "transformers"
 MEMORY = "memory"
@@ -183,11 +186,11 @@ def _process(words: list[str], threads: int) -> Iterator[Callable[[], _Figures]]
 
 
 def measure(
-    name: str, folder: Path, peers: str | None, threads: int, rounds: int
+    name: str, folder: Path, peers: str | None, threads: int, rounds: int, *, alone: bool
 ) -> dict[str, _Figures]:
     """Return the median figures of each contestant, all run in turns."""
-    kinds = [*OURS, KERAS, MEMORY]
-    kinds += [KERAS_HUB, KERAS_HUB_XLA] if name in KERAS_HUB_SIZES else []
+    kinds = [*OURS, MEMORY] if alone else [*OURS, KERAS, MEMORY]
+    kinds += [KERAS_HUB, KERAS_HUB_XLA] if name in KERAS_HUB_SIZES and not alone else []
     words = {
         kind: [sys.executable, __file__, "--serve", name, kind, str(folder), str(threads)]
         for kind in kinds
@@ -216,18 +219,19 @@ def main() -> None:
     parser.add_argument("--peers", help="the Python of an environment with torch and transformers")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--alone", action="store_true", help="our files, and nothing beside them")
     asked = parser.parse_args()
     for name in asked.names:
         folder = asked.work / name
         folder.mkdir(parents=True, exist_ok=True)
         convert(name, folder)
-        found = measure(name, folder, asked.peers, asked.threads, asked.rounds)
+        found = measure(name, folder, asked.peers, asked.threads, asked.rounds, alone=asked.alone)
         Console(width=100).print(_table(name, folder, found, asked.threads))
 
 
 def _table(name: str, folder: Path, found: dict[str, _Figures], threads: int) -> Table:
-    reference = found.get(TRANSFORMERS, found[KERAS])
-    what = TRANSFORMERS if TRANSFORMERS in found else KERAS
+    what = next(kind for kind in (TRANSFORMERS, KERAS, OURS[0]) if kind in found)
+    reference = found[what]
     table = Table(
         f"{name}, {threads} thread{'s' * (threads > 1)}", f"of {what}", "first", "of bandwidth",
         title="Tokens a second",

@@ -83,8 +83,8 @@ def in_blocks(
 
     Example:
         >>> blocks = in_blocks(np.array([[1.0, -2.0, 0.0, 4.0]], np.float32), 8, 2)
-        >>> blocks.integers.tolist(), blocks.floats().round(2).tolist()
-        ([[64, -127, 0, 127]], [[1.01, -2.0, 0.0, 4.0]])
+        >>> blocks.integers.tolist(), (blocks.floats() * 127).round().tolist()
+        ([[64, -127, 0, 127]], [[128.0, -254.0, 0.0, 508.0]])
     """
     rows, columns = matrix.shape
     step = max(1, _PART // columns)

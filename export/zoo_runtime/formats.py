@@ -205,7 +205,7 @@ ONNX_SCHEMES = (
         tolerance=0.5,
         max_loss=0.3,
         min_agreement=0.8,
-        summary="language models: weights in int4, with a scale for each 32; tables, head in int8",
+        summary="language models: weights in int4, with a scale for each 128; tables, head in int8",
     ),
 )
 

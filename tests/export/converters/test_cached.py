@@ -34,7 +34,33 @@ SOURCE = 9
 @pytest.fixture(scope="module")
 def models():
     keras.utils.set_random_seed(7)
-    return {name: get_model(name, **options) for name, options in MODELS.items()}
+    found = {name: get_model(name, **options) for name, options in MODELS.items()}
+    return found | {"keras_hub_gemma3": keras_hub_gemma3()}
+
+
+def keras_hub_gemma3():
+    """A window of tokens, heads of keys that are shared, and norms of queries and keys."""
+    from keras_hub import models
+
+    backbone = models.Gemma3Backbone(
+        vocabulary_size=41,
+        num_layers=2,
+        hidden_dim=16,
+        intermediate_dim=24,
+        num_query_heads=4,
+        num_key_value_heads=2,
+        head_dim=4,
+        image_size=16,
+        vision_encoder=None,
+        use_sliding_window_attention=True,
+        sliding_window_size=7,
+        use_query_key_norm=True,
+    )
+    model = models.Gemma3CausalLM(backbone=backbone, preprocessor=None)
+    random = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        variable.assign(variable + 0.3 * random.normal(size=variable.shape))
+    return model
 
 
 def fixed(model, fmt):
@@ -76,7 +102,7 @@ def whole(model, texts, source):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, "keras_hub_gemma3"])
 def test_a_cache_changes_nothing(models, name, fmt, tmp_path):
     model, random = models[name], np.random.default_rng(0)
     _, about, decoders = convert(model, fmt, tmp_path)

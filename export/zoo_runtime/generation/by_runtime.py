@@ -53,6 +53,7 @@ class RuntimeGenerator:
         *,
         json_schema: Mapping[str, Any] | str | None = None,
         regex: str | None = None,
+        logprobs: int | None = None,
         is_whole: bool = False,
         **options: Any,
     ) -> Iterator[Piece]:
@@ -62,6 +63,7 @@ class RuntimeGenerator:
             prompts: Beginnings.
             json_schema: Not known to such a runtime.
             regex: The same.
+            logprobs: The same.
             is_whole: Whether the prompts have all special tokens themselves; the token that begins
                 every text is the runtime's to put there.
             options: Of :class:`zoo_runtime.generation.config.GenerationConfig`; where none says how
@@ -71,7 +73,11 @@ class RuntimeGenerator:
             UsageError: An option that the runtime does not have.
         """
         del is_whole
-        for name, value in (("json_schema", json_schema), ("regex", regex)):
+        for name, value in (
+            ("json_schema", json_schema),
+            ("regex", regex),
+            ("logprobs", logprobs),
+        ):
             if value is not None:
                 self._refuse(name)
         config = configured(GenerationConfig(), options)

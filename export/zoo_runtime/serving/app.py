@@ -236,7 +236,7 @@ async def _stream(exchange: Exchange, answer: Answer, piece: Piece | None, job: 
     while piece is not None:
         if piece.completion is not None:
             answer.completions[piece.row] = piece.completion
-        for part in answer.part(piece.row, piece.text, piece.completion):
+        for part in answer.part(piece):
             await exchange.event(part)
         piece = await anext(job, None)
     last = answer.last()

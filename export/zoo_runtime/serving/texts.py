@@ -6,19 +6,22 @@ The fields are those of https://platform.openai.com/docs/api-reference/completio
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zoo_runtime.generation.search import STOP
-from zoo_runtime.generation.texts import Completion
+from zoo_runtime.generation.texts import Completion, Piece
 from zoo_runtime.schema import MisfitError, read
 from zoo_runtime.serving.failures import RequestError
 
 # Tokens where a request does not say: of a completion those of the reference.
 _COMPLETION_TOKENS, _CHAT_TOKENS = 16, 512
+# Of so many tokens probabilities are given at each one, as in the reference.
+_MOST_LOGPROBS = 20
 # Fields of the reference that ask for what this server does not do, unless their value is one of
 # these: refused by name, since an answer without it would be another one.
 _NOT_OFFERED: Mapping[str, tuple[Any, ...]] = {
@@ -29,7 +32,6 @@ _NOT_OFFERED: Mapping[str, tuple[Any, ...]] = {
     "function_call": (None, "none"),
     "functions": (None, []),
     "logit_bias": (None, {}),
-    "logprobs": (None, False),
     "modalities": (None, ["text"]),
     "moderation": (None,),
     "prediction": (None,),
@@ -37,7 +39,6 @@ _NOT_OFFERED: Mapping[str, tuple[Any, ...]] = {
     "suffix": (None, ""),
     "tool_choice": (None, "none"),
     "tools": (None, []),
-    "top_logprobs": (None,),
     "web_search_options": (None,),
 }
 # Fields of the reference that say nothing about the text.
@@ -111,17 +112,27 @@ class CompletionRequest(Sampling):
 
     Args:
         prompt: A text, tokens, or a list of one of these.
+        logprobs: Of how many of the most probable tokens each probability is wanted.
     """
 
     prompt: str | tuple[str, ...] | tuple[int, ...] | tuple[tuple[int, ...], ...]
+    logprobs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatRequest(Sampling):
-    """A body of ``/v1/chat/completions``."""
+    """A body of ``/v1/chat/completions``.
+
+    Args:
+        messages: The conversation.
+        logprobs: Whether the probability of each token is wanted.
+        top_logprobs: Of how many of the most probable tokens it is wanted too.
+    """
 
     messages: tuple[Mapping[str, Any], ...]
     max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -162,9 +173,9 @@ def read_completion(data: Mapping[str, Any]) -> Asked:
     Example:
         >>> read_completion({"model": "gpt", "prompt": "Once", "max_tokens": 8}).prompts
         ['Once']
-        >>> read_completion({"model": "gpt", "prompt": "Once", "logprobs": 3})
+        >>> read_completion({"model": "gpt", "prompt": "Once", "echo": True})
         Traceback (most recent call last):
-        zoo_runtime.serving.failures.RequestError: 'logprobs' is not offered by this server.
+        zoo_runtime.serving.failures.RequestError: 'echo' is not offered by this server.
     """
     request = read(CompletionRequest, _offered(data), "The request")
     given = request.prompt
@@ -172,7 +183,8 @@ def read_completion(data: Mapping[str, Any]) -> Asked:
     prompts: list[Any] = [given] if is_one else list(given)
     if not prompts:
         raise RequestError(400, "The request has no prompt.", param="prompt")
-    return _asked(request, prompts, _first(request.max_tokens, _COMPLETION_TOKENS), is_chat=False)
+    tokens = _first(request.max_tokens, _COMPLETION_TOKENS)
+    return _asked(request, prompts, tokens, _logprobs("logprobs", request.logprobs))
 
 
 def read_chat(data: Mapping[str, Any]) -> tuple[Asked, list[dict[str, str]]]:
@@ -187,7 +199,20 @@ def read_chat(data: Mapping[str, Any]) -> tuple[Asked, list[dict[str, str]]]:
         raise RequestError(400, "The request has no message.", param="messages")
     messages = [_message(index, row) for index, row in enumerate(request.messages)]
     tokens = _first(request.max_completion_tokens, request.max_tokens, _CHAT_TOKENS)
-    return _asked(request, [], tokens, is_chat=True), messages
+    wanted = _logprobs("top_logprobs", request.top_logprobs)
+    if wanted is not None and not request.logprobs:
+        raise RequestError(400, "'top_logprobs' goes with 'logprobs': true.", param="top_logprobs")
+    if request.logprobs:
+        wanted = wanted or 0
+    return _asked(request, [], tokens, wanted, is_chat=True), messages
+
+
+def _logprobs(name: str, wanted: int | None) -> int | None:
+    if wanted is not None and not 0 <= wanted <= _MOST_LOGPROBS:
+        raise RequestError(
+            400, f"'{name}' is {wanted}: it must be 0 to {_MOST_LOGPROBS}.", param=name
+        )
+    return wanted
 
 
 def _first(*numbers: int | None) -> int:
@@ -227,7 +252,14 @@ def _part(where: str, part: Any) -> str:
     return str(part["text"])
 
 
-def _asked(request: Sampling, prompts: Sequence[Any], tokens: int, *, is_chat: bool) -> Asked:
+def _asked(
+    request: Sampling,
+    prompts: Sequence[Any],
+    tokens: int,
+    logprobs: int | None,
+    *,
+    is_chat: bool = False,
+) -> Asked:
     options: dict[str, Any] = {
         name: getattr(request, name)
         for name in (
@@ -247,7 +279,7 @@ def _asked(request: Sampling, prompts: Sequence[Any], tokens: int, *, is_chat: b
             400, "'stream_options' goes with 'stream': true.", param="stream_options"
         )
     options |= {"max_new_tokens": tokens, "stop_strings": stops or None}
-    options |= {"num_return_sequences": None if count == 1 else count}
+    options |= {"num_return_sequences": None if count == 1 else count, "logprobs": logprobs}
     options |= _format(request.response_format)
     usage = request.stream_options is not None and bool(request.stream_options.include_usage)
     return Asked(request.model, prompts, count, options, is_chat, bool(request.stream), usage)
@@ -288,6 +320,7 @@ class Answer:
     id: str = ""
     created: int = field(default_factory=lambda: int(time.time()))
     completions: dict[int, Completion] = field(default_factory=dict)
+    _offsets: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kind = "chatcmpl" if self.asked.is_chat else "cmpl"
@@ -297,7 +330,7 @@ class Answer:
         """Return the body of a response with all texts."""
         kind = "chat.completion" if self.asked.is_chat else "text_completion"
         choices = [
-            self._choice(row, text.text, text, "message")
+            self._choice(Piece(row, text.text, text, text.logprobs), "message")
             for row, text in sorted(self.completions.items())
         ]
         return {**self._head(kind), "choices": choices, "usage": self.usage()}
@@ -307,21 +340,17 @@ class Answer:
         if not self.asked.is_chat:
             return None
         delta = {"role": "assistant", "content": ""}
-        return self._chunk([{**self._place(row, None), "delta": delta}])
+        return self._chunk([{**self._place(Piece(row, "")), "delta": delta}])
 
-    def part(self, row: int, text: str, end: Completion | None) -> list[dict[str, Any]]:
-        """Return the parts of a stream for a part of a text.
-
-        Args:
-            row: Which text.
-            text: What is added.
-            end: The whole, with the last part.
-        """
+    def part(self, piece: Piece) -> list[dict[str, Any]]:
+        """Return the parts of a stream for a part of a text."""
         if not self.asked.is_chat:
-            return [self._chunk([self._choice(row, text, end, "")])]
-        parts = [{**self._place(row, None), "delta": {"content": text}}] if text else []
-        if end is not None:
-            parts.append({**self._place(row, end), "delta": {}})
+            return [self._chunk([self._choice(piece, "")])]
+        told = Piece(piece.row, piece.text, None, piece.logprobs)
+        is_said = bool(piece.text or piece.logprobs)
+        parts = [{**self._place(told), "delta": {"content": piece.text}}] if is_said else []
+        if piece.completion is not None:
+            parts.append({**self._place(replace(piece, logprobs=())), "delta": {}})
         return [self._chunk([each]) for each in parts]
 
     def last(self) -> dict[str, Any] | None:
@@ -354,12 +383,41 @@ class Answer:
         usage = {"usage": None} if self.asked.with_usage else {}
         return {**self._head(kind), "choices": choices, **usage}
 
-    def _choice(self, row: int, text: str, end: Completion | None, name: str) -> dict[str, Any]:
+    def _choice(self, piece: Piece, name: str) -> dict[str, Any]:
         if not self.asked.is_chat:
-            return {**self._place(row, end), "text": text}
-        message = {"role": "assistant", "content": text, "refusal": None}
-        return {**self._place(row, end), name: message}
+            return {**self._place(piece), "text": piece.text}
+        message = {"role": "assistant", "content": piece.text, "refusal": None}
+        return {**self._place(piece), name: message}
 
-    def _place(self, row: int, end: Completion | None) -> dict[str, Any]:
+    def _place(self, piece: Piece) -> dict[str, Any]:
+        end = piece.completion
         reason = None if end is None else "stop" if end.finish == STOP else "length"
-        return {"index": row, "finish_reason": reason, "logprobs": None}
+        return {"index": piece.row, "finish_reason": reason, "logprobs": self._logprobs(piece)}
+
+    def _logprobs(self, piece: Piece) -> dict[str, Any] | None:
+        """Return how probable the tokens of a part were, in the form of either kind of answer."""
+        rows = piece.logprobs
+        if not rows:
+            return None
+        if self.asked.is_chat:
+            content = [
+                {
+                    **_chat_token(row.text, row.logprob),
+                    "top_logprobs": [_chat_token(text, value) for text, value in row.top],
+                }
+                for row in rows
+            ]
+            return {"content": content, "refusal": None}
+        begin = self._offsets.get(piece.row, 0)
+        ends = list(itertools.accumulate((len(row.text) for row in rows), initial=begin))
+        self._offsets[piece.row] = ends[-1]
+        return {
+            "tokens": [row.text for row in rows],
+            "token_logprobs": [row.logprob for row in rows],
+            "top_logprobs": [dict(row.top) for row in rows] if rows[0].top else None,
+            "text_offset": ends[:-1],
+        }
+
+
+def _chat_token(text: str, value: float) -> dict[str, Any]:
+    return {"token": text, "logprob": value, "bytes": list(text.encode())}

@@ -20,7 +20,8 @@ from zoo_runtime.serving.models import TensorModel, TextModel
 from zoo_runtime.serving.queueing import Job
 from zoo_runtime.serving.raws import PREDICTION, RAW
 from zoo_runtime.serving.tensors import BINARY, LENGTH_HEADER, check_wanted, read_request, response
-from zoo_runtime.serving.texts import Answer, Asked, read_chat, read_completion
+from zoo_runtime.serving.text_answers import Answer
+from zoo_runtime.serving.texts import Asked, read_chat, read_completion
 from zoo_runtime.tensors import Arrays
 
 _JSON = "application/json"

@@ -148,7 +148,8 @@ class RuntimeGenerator:
                     return
                 text += part
                 yield Piece(row, part)
-            tokens = tuple(self.writer.tokenize(text))
+            # Those of the text: of half a character it has more than were written.
+            tokens = tuple(self.writer.tokenize(text))[: config.max_new_tokens]
             finish = LENGTH if len(tokens) >= config.max_new_tokens else STOP
             read = len(self.writer.tokenize(prompt))
             yield Piece(row, "", Completion(text, tokens, finish, read))

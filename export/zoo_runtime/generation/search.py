@@ -87,11 +87,14 @@ class Event:
         row: Which text; those of the first prompt come first.
         token: The token; ``None`` at the end.
         result: The whole, at the end.
+        logprobs: Logarithms of probabilities by token: of the token itself, and behind it of the
+            most probable ones, where they were asked for.
     """
 
     row: int
     token: int | None = None
     result: Generated | None = None
+    logprobs: tuple[tuple[int, float], ...] = ()
 
 
 def search(
@@ -101,6 +104,7 @@ def search(
     *,
     more: Sequence[Processor] = (),
     finished: Finished | None = None,
+    logprobs: int | None = None,
 ) -> Iterator[Event]:
     """Generate texts, and tell of each token as soon as it is sure.
 
@@ -111,6 +115,8 @@ def search(
         more: Processors before those of the configuration, such as a grammar.
         finished: Whether a text ends here for another reason than a token; it is given the text's
             row and its new tokens.
+        logprobs: Of how many of the most probable tokens the probability is given beside that of
+            each chosen one: what the model itself gives, before what changes how it is drawn.
 
     Yields:
         Tokens and ends. Beam search and contrastive search know a text only at its end.
@@ -125,7 +131,15 @@ def search(
     prompts = [_tail(decoder, prompt) for prompt in prompts]
     steps = (*more, *processors(config, decoder.vocab_size))
     seed = secrets.randbits(63) if config.seed is None else config.seed
-    run = _Run(decoder, replace(config, seed=seed), steps, finished or (lambda row, tokens: False))
+    run = _Run(
+        decoder,
+        replace(config, seed=seed),
+        steps,
+        finished or (lambda row, tokens: False),
+        logprobs,
+    )
+    if logprobs is not None and (config.num_beams > 1 or config.penalty_alpha):
+        raise UsageError("logprobs goes with greedy search and with sampling alone.")
     if not prompts:
         return
     if config.max_new_tokens == 0:
@@ -143,6 +157,15 @@ class _Run:
     config: GenerationConfig
     steps: Sequence[Processor]
     finished: Finished
+    logprobs: int | None = None
+
+    def likely(self, logits: Array, chosen: int) -> tuple[tuple[int, float], ...]:
+        """Return the logarithms of probabilities that were asked for, the chosen token's first."""
+        if self.logprobs is None:
+            return ()
+        logs = log_probabilities(logits)
+        top = best(logs, self.logprobs) if self.logprobs else ()
+        return tuple((int(token), float(logs[token])) for token in (chosen, *top))
 
     def scores(self, tokens: Sequence[int], prompt: int, scores: Array) -> Array:
         return processed(self.steps, np.asarray(tokens), prompt, scores)
@@ -205,7 +228,7 @@ def _sampled(run: _Run, prompts: Sequence[Array]) -> Iterator[Event]:
             chosen = _drawn(scores, draws[row]) if config.do_sample else int(scores.argmax())
             result = texts.add(run, row, chosen)
             if chosen not in config.eos_token_id:
-                yield Event(row, chosen)
+                yield Event(row, chosen, logprobs=run.likely(logits[place], chosen))
             if result is None:
                 going.append(place)
             else:

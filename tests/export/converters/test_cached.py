@@ -36,7 +36,33 @@ SOURCE = 9
 @pytest.fixture(scope="module")
 def models():
     keras.utils.set_random_seed(7)
-    return {name: get_model(name, **options) for name, options in MODELS.items()}
+    found = {name: get_model(name, **options) for name, options in MODELS.items()}
+    return found | {"keras_hub_gemma3": keras_hub_gemma3()}
+
+
+def keras_hub_gemma3():
+    """A window of tokens, heads of keys that are shared, and norms of queries and keys."""
+    from keras_hub import models
+
+    backbone = models.Gemma3Backbone(
+        vocabulary_size=41,
+        num_layers=2,
+        hidden_dim=16,
+        intermediate_dim=24,
+        num_query_heads=4,
+        num_key_value_heads=2,
+        head_dim=4,
+        image_size=16,
+        vision_encoder=None,
+        use_sliding_window_attention=True,
+        sliding_window_size=7,
+        use_query_key_norm=True,
+    )
+    model = models.Gemma3CausalLM(backbone=backbone, preprocessor=None)
+    random = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        variable.assign(variable + 0.3 * random.normal(size=variable.shape))
+    return model
 
 
 def fixed(model, fmt):
@@ -81,7 +107,7 @@ def whole(model, texts, source):
 # Of the largest logit: how far a cache in a dtype may be, and is at least.
 FAR = {"float32": (4e-5, 0.0), "float16": (2e-3, 1e-6), "int8": (2e-2, 1e-4)}
 CASES = [
-    *((name, fmt, "float32") for name in MODELS for fmt in FORMATS),
+    *((name, fmt, "float32") for name in (*MODELS, "keras_hub_gemma3") for fmt in FORMATS),
     ("gpt", "tflite", "int8"),
     ("llama", "onnx", "int8"),
     ("transformer-tiny", "saved_model", "int8"),

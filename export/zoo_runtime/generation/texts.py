@@ -200,7 +200,7 @@ def written(tokenizer: Any, prompt: Sequence[int], tokens: Iterable[int]) -> Ite
     text, found = _Text(tokenizer, np.asarray(prompt, np.int32), (), len(prompt)), []
     for token in tokens:
         found.append(token)
-        yield text.add(token)
+        yield text.add(token, ())
     yield text.end(Generated(tuple(found), LENGTH))
 
 

@@ -198,7 +198,7 @@ def test_a_dtype_of_a_cache_that_is_not_to_be_had(models):
     )
     assert option("float16", "tflite:int8") == (
         "cache_dtype='float16' is for tflite, onnx, saved_model, and tflite:int8 makes files "
-        "without a cache. Leave it out, or export tflite:int8 by itself."
+        "without a cache. Leave it out."
     )
     assert option("int8", "onnx", target=targets.find("browser")) == (
         "cache_dtype='int8': the program for a browser keeps float32. Leave it out, or the target."

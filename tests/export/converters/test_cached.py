@@ -200,6 +200,16 @@ def test_a_dtype_of_a_cache_that_is_not_to_be_had(models):
         "layers, which stay in float32. Leave it out"
     )
 
+    ids = keras.Input((None,), dtype="int32", name="token_ids")
+    words = keras.layers.Dense(41, name="logits")(keras.layers.Embedding(41, 8)(ids))
+    bag = keras.Model(ids, {"logits": words}, name="bag")
+    given = Conversion(bag, (), (), None, options=ExportOptions(cache_dtype="int8"))
+    with pytest.raises(
+        ExportError,
+        match=r"^cache_dtype='int8' is for a cache, and it has none: Model 'bag' keeps nothing of",
+    ):
+        generation.make_onnx(given, None)
+
     def option(dtype, *formats, target=None):
         with pytest.raises(UsageError) as caught:
             ExportOptions.of({"cache_dtype": dtype}, [find(name) for name in formats], target)
@@ -214,7 +224,7 @@ def test_a_dtype_of_a_cache_that_is_not_to_be_had(models):
     )
     assert option("float16", "tflite:int8") == (
         "cache_dtype='float16' is for tflite, onnx, saved_model, and tflite:int8 makes files "
-        "without a cache. Leave it out, or export tflite:int8 by itself."
+        "without a cache. Leave it out."
     )
     assert option("int8", "onnx", target=targets.find("browser")) == (
         "cache_dtype='int8': the program for a browser keeps float32. Leave it out, or the target."

@@ -16,8 +16,8 @@ from zoo_system.fetching import unpacked
 
 # Those in Latin letters that have nearly all messages, one of each language.
 LANGUAGES = ("ca", "da", "de", "es", "fr", "it", "nl", "pt", "ro", "sv")
-# Of 256 messages, on average.
-TEST_MESSAGES = 26
+# Of 256 messages, on average: to test on, and to look at while training.
+TEST_MESSAGES, VALIDATION_MESSAGES = 26, 13
 
 Message = tuple[str, str, str]
 
@@ -25,11 +25,12 @@ Message = tuple[str, str, str]
 class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Messages for users and administrators of web sites in ten languages, each with its English.
 
-    One in ten English messages is for testing, with all its translations: none of them was seen
-    in training. https://docs.djangoproject.com/en/5.2/topics/i18n/
+    One in ten English messages is for testing and one in twenty for validation, with all its
+    translations: none of them was seen in training.
+    https://docs.djangoproject.com/en/5.2/topics/i18n/
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
 
     def _info(self) -> Any:
         features = {
@@ -47,8 +48,8 @@ class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         rows = sorted(set(_messages(unpacked(DJANGO_PACKAGE))))
         return {
-            "train": self._generate_examples(row for row in rows if not _is_for_test(row)),
-            "test": self._generate_examples(row for row in rows if _is_for_test(row)),
+            split: self._generate_examples(row for row in rows if split_of(row[0]) == split)
+            for split in ("train", "validation", "test")
         }
 
     def _generate_examples(self, rows: Iterable[Message]) -> Iterator[tuple[int, Any]]:
@@ -56,8 +57,17 @@ class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True
             yield index, {"text": text, "english": english, "language": language}
 
 
-def _is_for_test(row: Message) -> bool:
-    return hashlib.sha256(row[0].encode()).digest()[0] < TEST_MESSAGES
+def split_of(english: str) -> str:
+    """Return the split of a message, whatever language it is in.
+
+    Example:
+        >>> split_of("Turkish"), split_of("Save as new")
+        ('train', 'train')
+    """
+    drawn = hashlib.sha256(english.encode()).digest()[0]
+    if drawn < TEST_MESSAGES:
+        return "test"
+    return "validation" if drawn < TEST_MESSAGES + VALIDATION_MESSAGES else "train"
 
 
 def _messages(folder: Path) -> Iterator[Message]:

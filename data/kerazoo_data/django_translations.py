@@ -48,7 +48,7 @@ class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         rows = sorted(set(_messages(unpacked(DJANGO_PACKAGE))))
         return {
-            split: self._generate_examples(row for row in rows if split_of(row[0]) == split)
+            split: self._generate_examples([row for row in rows if split_of(row[0]) == split])
             for split in ("train", "validation", "test")
         }
 

@@ -26,7 +26,8 @@ class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True
     """Messages for users and administrators of web sites in ten languages, each with its English.
 
     One in ten English messages is for testing and one in twenty for validation, with all its
-    translations: none of them was seen in training.
+    translations: none of them was seen in training, in other case or punctuation or as the
+    translation of another message.
     https://docs.djangoproject.com/en/5.2/topics/i18n/
     """
 
@@ -46,24 +47,45 @@ class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        rows = sorted(set(_messages(unpacked(DJANGO_PACKAGE))))
-        return {
-            split: self._generate_examples([row for row in rows if split_of(row[0]) == split])
-            for split in ("train", "validation", "test")
-        }
+        parts = split_by_message(sorted(set(_messages(unpacked(DJANGO_PACKAGE)))))
+        return {split: self._generate_examples(rows) for split, rows in parts.items()}
 
     def _generate_examples(self, rows: Iterable[Message]) -> Iterator[tuple[int, Any]]:
         for index, (english, language, text) in enumerate(rows):
             yield index, {"text": text, "english": english, "language": language}
 
 
-def split_of(english: str) -> str:
-    """Return the split of a message, whatever language it is in.
+def split_by_message(rows: Iterable[Message]) -> dict[str, list[Message]]:
+    """Return the rows of each split: a message is in one, whatever language it is in.
+
+    What is tested is not trained on in other case or punctuation, nor as a translation that two
+    messages have.
 
     Example:
-        >>> split_of("Turkish"), split_of("Save as new")
-        ('train', 'train')
+        >>> rows = [("Mercurial", "de", "Merkur"), ("Mercury", "de", "Merkur")]
+        >>> rows += [("mercurial:", "fr", "capricieux"), ("Sun", "fr", "soleil")]
+        >>> parts = split_by_message(rows)
+        >>> {split: [row[0] for row in rows] for split, rows in parts.items()}
+        {'test': ['Mercurial'], 'validation': [], 'train': ['Sun']}
     """
+    parts: dict[str, list[Message]] = {"test": [], "validation": [], "train": []}
+    for row in rows:
+        parts[_split_of(row[0])].append(row)
+    held_out: set[str] = set()
+    for split, found in parts.items():
+        parts[split] = [row for row in found if held_out.isdisjoint(_letters(row))]
+        held_out.update(*map(_letters, found))
+    return parts
+
+
+def _letters(row: Message) -> tuple[str, str]:
+    """Return a message and its translation without case and punctuation."""
+    english, _, text = row
+    one, other = ("".join(filter(str.isalnum, part.casefold())) for part in (english, text))
+    return one or english, other or text
+
+
+def _split_of(english: str) -> str:
     drawn = hashlib.sha256(english.encode()).digest()[0]
     if drawn < TEST_MESSAGES:
         return "test"

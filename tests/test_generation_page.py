@@ -43,7 +43,7 @@ def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             else:
                 _run(line)
                 ran["sh"] += 1
-    assert ran == {"python": 2, "sh": 4, "checked": 12}
+    assert ran == {"python": 2, "sh": 4, "checked": 9}
 
 
 def _run(line: str) -> None:

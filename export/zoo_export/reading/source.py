@@ -291,7 +291,13 @@ def _examples(
 
 
 def _targets_of(request: Request, examples: Mapping[str, Array] | None) -> Array | None:
-    """Return the targets of the examples: of a run these are its first ones."""
+    """Return the targets of the examples: of a run these are its first ones.
+
+    Example:
+        >>> request = Request(model=None, name="m", targets=np.array([3, 1, 2]))
+        >>> _targets_of(request, {"x": np.zeros((2, 5))})
+        array([3, 1])
+    """
     if request.targets is None or examples is None:
         return request.targets
     return request.targets[: len(next(iter(examples.values())))]

@@ -247,6 +247,20 @@ def test_written_texts_are_worth_what_those_of_keras_are(speller, runtime):
 
 
 @pytest.mark.slow
+def test_perplexity_is_of_the_targets_and_not_of_their_padding(speller):
+    run, bundle = speller
+    with np.load(run.path / "examples.npz") as saved:
+        inputs = {name.removeprefix("x/"): saved[name] for name in saved.files if name != "y"}
+        targets = saved["y"]
+    logits = np.asarray(run.model()(inputs), np.float64)
+    logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    found = np.take_along_axis(logs, targets[..., None], axis=-1)[..., 0]
+    wanted = np.exp(-found[inputs["decoder_padding_mask"] > 0].mean())
+    for artifact in bundle.artifacts:
+        assert artifact.verification.perplexity == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.slow
 def test_the_command_prints_the_target_text(speller):
     _, bundle = speller
     command = [sys.executable, "-m", "zoo.cli", "predict", str(bundle.path), "abacus"]

@@ -12,6 +12,7 @@ import numpy as np
 from zoo_registry import UsageError
 from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.generation.processors import (
+    NEVER,
     Processor,
     best,
     log_probabilities,
@@ -168,7 +169,10 @@ class _Run:
         return tuple((int(token), float(logs[token])) for token in (chosen, *top))
 
     def scores(self, tokens: Sequence[int], prompt: int, scores: Array) -> Array:
-        return processed(self.steps, np.asarray(tokens), prompt, scores)
+        found = processed(self.steps, np.asarray(tokens), prompt, scores)
+        if found.max() == NEVER:
+            raise _nothing_left(len(tokens) - prompt)
+        return found
 
     def end(self, row: int, new: Sequence[int]) -> Generated | None:
         """Return the result of a text that ends with its last token."""
@@ -184,6 +188,13 @@ class _Run:
         """Whether the model has no position for the last token of a text."""
         most = self.decoder.max_length
         return most is not None and self.config.overflow == "stop" and len(tokens) > most
+
+
+def _nothing_left(new: int) -> UsageError:
+    return UsageError(
+        f"No token may come after {new} new ones: suppress_tokens, bad_words_ids, "
+        "no_repeat_ngram_size, min_new_tokens or a grammar forbid all of them together."
+    )
 
 
 def _check_prompt(decoder: Decoder, config: GenerationConfig, index: int, prompt: Array) -> None:
@@ -404,7 +415,11 @@ def _continued(run: _Run, group: _Beams, logits: Array, keep: int) -> list[_Beam
             for beam in group.growing
         ]
     ).ravel()
-    keep = min(keep, int((scores > -np.inf).sum()))
+    keep = min(keep, int((scores > NEVER).sum()))
+    if not keep:
+        if group.finished:
+            return []
+        raise _nothing_left(len(group.growing[0].tokens) - group.prompt)
     if run.config.do_sample:
         random = np.random.default_rng([run.config.seed or 0, len(group.growing[0].tokens)])
         # The greatest of scores with Gumbel noise are draws without replacement.
@@ -420,7 +435,9 @@ def _continued(run: _Run, group: _Beams, logits: Array, keep: int) -> list[_Beam
 
 
 def _continuation(run: _Run, tokens: Sequence[int], prompt: int, logits: Array) -> Array:
-    return run.scores(tokens, prompt, log_probabilities(logits).astype(np.float32))
+    # A beam that nothing may follow ends, and others go on.
+    scores = log_probabilities(logits).astype(np.float32)
+    return processed(run.steps, np.asarray(tokens), prompt, scores)
 
 
 def _beam_end(run: _Run, index: int, group: _Beams, beam: _Beam) -> Generated | None:

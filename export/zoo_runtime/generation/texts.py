@@ -173,6 +173,10 @@ def complete(
             return True
         return bool(config.stop_strings) and text.stopped_at(text.decoded(new)) is not None
 
+    if grammar is not None and grammar.is_complete(()):
+        for row, text in enumerate(texts):
+            yield Piece(row, "", text.completion(Generated((), STOP)))
+        return
     more = () if grammar is None else (grammar.process,)
     events = search(decoder, prompts, config, more=more, finished=finished, logprobs=logprobs)
     for event in events:

@@ -39,10 +39,14 @@ PROMPT, NEW, POSITIONS = 64, 128, 256
 OURS = (
     "tflite",
     "tflite:dynamic-int8",
+    "tflite:int4-blocks",
     "onnx",
     "onnx:dynamic-int8",
+    "onnx:int8-blocks",
+    "onnx:int4-blocks",
     "onnxruntime-genai",
-    "onnxruntime-genai:dynamic-int8",
+    "onnxruntime-genai:int8-blocks",
+    "onnxruntime-genai:int4-blocks",
     "litertlm",
     "litertlm:dynamic-int8",
 )

@@ -40,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     options = {"data_dir": arguments.data_dir, "download": arguments.download}
     builder = open_dataset("django_translations", **options)
-    training, test = (pairs_of(builder, split) for split in ("train", "test"))
+    training, test = (pairs_of(builder, split) for split in ("train+validation", "test"))
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)
     vectorizer.fit([text for pair in training for text in pair])
     texts, english = zip(*test, strict=True)

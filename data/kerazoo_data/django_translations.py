@@ -16,8 +16,8 @@ from zoo_system.fetching import unpacked
 
 # Those in Latin letters that have nearly all messages, one of each language.
 LANGUAGES = ("ca", "da", "de", "es", "fr", "it", "nl", "pt", "ro", "sv")
-# Of 256 messages, on average.
-TEST_MESSAGES = 26
+# Of 256 messages, on average: to test on, and to look at while training.
+TEST_MESSAGES, VALIDATION_MESSAGES = 26, 13
 
 Message = tuple[str, str, str]
 
@@ -25,11 +25,13 @@ Message = tuple[str, str, str]
 class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Messages for users and administrators of web sites in ten languages, each with its English.
 
-    One in ten English messages is for testing, with all its translations: none of them was seen
-    in training. https://docs.djangoproject.com/en/5.2/topics/i18n/
+    One in ten English messages is for testing and one in twenty for validation, with all its
+    translations: none of them was seen in training, in other case or punctuation or as the
+    translation of another message.
+    https://docs.djangoproject.com/en/5.2/topics/i18n/
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
 
     def _info(self) -> Any:
         features = {
@@ -45,19 +47,49 @@ class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        rows = sorted(set(_messages(unpacked(DJANGO_PACKAGE))))
-        return {
-            "train": self._generate_examples(row for row in rows if not _is_for_test(row)),
-            "test": self._generate_examples(row for row in rows if _is_for_test(row)),
-        }
+        parts = split_by_message(sorted(set(_messages(unpacked(DJANGO_PACKAGE)))))
+        return {split: self._generate_examples(rows) for split, rows in parts.items()}
 
     def _generate_examples(self, rows: Iterable[Message]) -> Iterator[tuple[int, Any]]:
         for index, (english, language, text) in enumerate(rows):
             yield index, {"text": text, "english": english, "language": language}
 
 
-def _is_for_test(row: Message) -> bool:
-    return hashlib.sha256(row[0].encode()).digest()[0] < TEST_MESSAGES
+def split_by_message(rows: Iterable[Message]) -> dict[str, list[Message]]:
+    """Return the rows of each split: a message is in one, whatever language it is in.
+
+    What is tested is not trained on in other case or punctuation, nor as a translation that two
+    messages have.
+
+    Example:
+        >>> rows = [("Mercurial", "de", "Merkur"), ("Mercury", "de", "Merkur")]
+        >>> rows += [("mercurial:", "fr", "capricieux"), ("Sun", "fr", "soleil")]
+        >>> parts = split_by_message(rows)
+        >>> {split: [row[0] for row in rows] for split, rows in parts.items()}
+        {'test': ['Mercurial'], 'validation': [], 'train': ['Sun']}
+    """
+    parts: dict[str, list[Message]] = {"test": [], "validation": [], "train": []}
+    for row in rows:
+        parts[_split_of(row[0])].append(row)
+    held_out: set[str] = set()
+    for split, found in parts.items():
+        parts[split] = [row for row in found if held_out.isdisjoint(_letters(row))]
+        held_out.update(*map(_letters, found))
+    return parts
+
+
+def _letters(row: Message) -> tuple[str, str]:
+    """Return a message and its translation without case and punctuation."""
+    english, _, text = row
+    one, other = ("".join(filter(str.isalnum, part.casefold())) for part in (english, text))
+    return one or english, other or text
+
+
+def _split_of(english: str) -> str:
+    drawn = hashlib.sha256(english.encode()).digest()[0]
+    if drawn < TEST_MESSAGES:
+        return "test"
+    return "validation" if drawn < TEST_MESSAGES + VALIDATION_MESSAGES else "train"
 
 
 def _messages(folder: Path) -> Iterator[Message]:

@@ -188,9 +188,9 @@ def _cache_dtype(given: Any, asked: _Asked) -> str:
     if given != FLOAT32 and unable:
         why = "keeps its cache by itself" if unable[0].writes else "makes files without a cache"
         able = ", ".join(fmt.name for fmt in FORMATS.values() if fmt.generating)
+        apart = f", or export {unable[0].name} by itself" if len(asked.formats) > 1 else ""
         raise UsageError(
-            f"cache_dtype='{given}' is for {able}, and {unable[0].name} {why}. Leave it out, or "
-            f"export {unable[0].name} by itself."
+            f"cache_dtype='{given}' is for {able}, and {unable[0].name} {why}. Leave it out{apart}."
         )
     if given != FLOAT32 and asked.target is not None:
         raise UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import zoo_registry
@@ -205,7 +205,7 @@ ONNX_SCHEMES = (
         tolerance=0.5,
         max_loss=0.3,
         min_agreement=0.8,
-        summary="language models: weights in int4, with a scale for each 32; tables, head in int8",
+        summary="language models: weights in int4, with a scale for each 128; tables, head in int8",
     ),
 )
 
@@ -235,7 +235,7 @@ class Format:
         schemes: The other ways than float32 in which its file can be made.
         scheme: The one of them that this is, if it is no float32.
         optimizers: Runtimes that may put operators of their own into the float32 file.
-        absent: Schemes of other formats that its runtime has no use for, and why.
+        absent: Schemes of other formats that its runtime cannot run, each with the reason.
         fixed_cache: Whether the cache of a language model has a fixed length in its files, and
             texts are read by functions of fixed lengths.
         dialect: ``"module:NAME"`` of a :class:`zoo_export.generation.dialect.Dialect`, if the
@@ -266,7 +266,7 @@ class Format:
     schemes: tuple[Scheme, ...] = ()
     scheme: Scheme | None = None
     optimizers: tuple[str, ...] = ()
-    absent: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[tuple[str, str], ...] = ()
     fixed_cache: bool = False
     dialect: str = ""
     generating: str = ""
@@ -316,8 +316,8 @@ class Format:
         if name == FLOAT32:
             return self
         rows = {row.name: row for row in self.schemes}
-        if name in self.absent:
-            raise UsageError(f"Format '{self.name}' has no scheme '{name}': {self.absent[name]}.")
+        if reason := dict(self.absent).get(name):
+            raise UsageError(f"Format '{self.name}' has no scheme '{name}': {reason}.")
         if name not in rows:
             hint = did_you_mean(name, rows)
             names = ", ".join([FLOAT32, *rows])
@@ -350,10 +350,13 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 static=True,
                 fixed_cache=True,
                 schemes=TFLITE_SCHEMES,
-                absent={
-                    "int8-blocks": "LiteRT has no product with int8 in blocks. Take "
-                    "tflite:dynamic-int8, which has a scale for each channel"
-                },
+                absent=(
+                    (
+                        "int8-blocks",
+                        "LiteRT has no product with int8 in blocks. Take tflite:dynamic-int8, "
+                        "which has a scale for each channel",
+                    ),
+                ),
                 generating="zoo_export.converters.generation:make_litert",
                 decoder="zoo_runtime.generation.slices:open_tflite",
                 aliases=("litert",),

@@ -1,5 +1,6 @@
 """`zoo generate` and `zoo chat`: what they print, how they end, and what they refuse."""
 
+import itertools
 import json
 import os
 import pty
@@ -9,11 +10,15 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import zoo
 from zoo.cli.main import cli
 from zoo_registry import UsageError
+from zoo_runtime import load_bundle
+from zoo_runtime.generation.texts import Piece
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("writer")]
 ENDLESS = ("--overflow", "slide", "--max-new-tokens", "1000000")
@@ -79,6 +84,74 @@ def test_what_cannot_be_followed_is_refused(byte_writer, words, message):
     assert isinstance(done.exception, UsageError)
     assert message in str(done.exception)
     assert done.stdout == ""
+
+
+REFUSED = [
+    ({}, [[999]], "Prompt 0 has the token 999: the model has the tokens 0 to 255."),
+    ({}, [[]], "Prompt 0 has no token: a text begins with one."),
+    ({}, [[1.5]], "A prompt is a text or a list of token ids, not list."),
+    ({}, [b"a"], "A prompt is a text or a list of token ids, not bytes."),
+    ({"stop_strings": 5}, ["a"], "stop_strings holds 5: it is a list of texts."),
+    ({"suppress_tokens": 1.5}, ["a"], "suppress_tokens holds 1.5: it is a list of tokens."),
+    ({"bad_words_ids": [1]}, ["a"], "bad_words_ids holds 1: it is a list of lists of tokens."),
+    ({"bad_words_ids": [[]]}, ["a"], "bad_words_ids holds a list of no token."),
+    ({"bad_words_ids": [["a"]]}, ["a"], "bad_words_ids=('a',) is not the index of a token."),
+    ({"seed": True}, ["a"], "seed=True is not a whole number from 0 on."),
+    ({"max_new_tokens": 2.0}, ["a"], "max_new_tokens=2.0 is not a number of tokens, 0 or more."),
+    ({"regex": "a", "json_schema": {}}, ["a"], "Give a json_schema or a regex, one of them."),
+]
+NOTHING_LEFT = "No token may come after 0 new ones: suppress_tokens, bad_words_ids, "
+
+
+def test_what_python_cannot_ask_for(byte_writer):
+    generator = load_bundle(byte_writer).text_generator("onnx")
+    for options, prompts, message in REFUSED:
+        with pytest.raises(UsageError) as caught:
+            generator.complete(prompts, **options)
+        assert str(caught.value) == message
+    # Drawn, the most probable ones and beams: what is forbidden is not written for want of others.
+    every = {"suppress_tokens": np.arange(256)}
+    for search in ({"top_p": 0.5}, {"temperature": 0}, {"num_beams": 2}):
+        with pytest.raises(UsageError, match=NOTHING_LEFT):
+            generator.complete(["a"], **every, **search)
+    with pytest.raises(UsageError, match="A prompt is a text, or a list of texts, not NoneType"):
+        zoo.generate(byte_writer, None)
+    numbers = {"max_new_tokens": np.int64(3), "temperature": np.float32(1e-40), "seed": np.int8(1)}
+    (coldest,) = generator.complete(["a"], **numbers)
+    (greedy,) = generator.complete(["a"], max_new_tokens=3, temperature=0)
+    assert coldest.tokens == greedy.tokens
+
+
+def test_a_text_matches_though_its_model_has_no_token_for_the_end(byte_writer):
+    generator = load_bundle(byte_writer).text_generator("onnx")
+    for expression in ("", "a?", "a|ab", "[0-9]{1,3}", "(ab)*"):
+        for seed in range(5):
+            options = {"regex": expression, "seed": seed, "max_new_tokens": 6}
+            (made,) = generator.complete(["a"], **options)
+            assert re.fullmatch(expression, made.text), (expression, made)
+    (made,) = generator.complete(["a"], regex="", num_beams=2)
+    assert (made.text, made.finish) == ("", "stop")
+
+
+def test_a_stop_string_is_found_wherever_it_is_split(byte_writer):
+    generator = load_bundle(byte_writer).text_generator("tflite")
+    options = {"seed": 3, "max_new_tokens": 12}
+    (whole,) = generator.complete(["a"], **options)
+    for at in range(len(whole.text) - 2):
+        stop = whole.text[at : at + 3]
+        parts = [piece.text for piece in generator.stream(["a"], **options, stop_strings=stop)]
+        assert "".join(parts) == whole.text[: whole.text.index(stop)]
+
+
+def test_two_streams_of_one_bundle_go_on_in_turns(byte_writer):
+    for runtime in ("tflite", "onnx"):
+        generator = load_bundle(byte_writer).text_generator(runtime)
+        asked = {"seed": 1, "max_new_tokens": 8}
+        alone = [text.text for p in ("ab", "xyz") for text in generator.complete([p], **asked)]
+        streams = [generator.stream([prompt], **asked) for prompt in ("ab", "xyz")]
+        parts = itertools.zip_longest(*streams, fillvalue=Piece(0, ""))
+        found = ["".join(piece.text for piece in row) for row in zip(*parts, strict=True)]
+        assert found == alone, runtime
 
 
 def test_what_is_no_language_model_is_refused():

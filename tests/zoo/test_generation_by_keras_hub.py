@@ -78,10 +78,15 @@ def test_texts_of_different_lengths_go_on_as_the_whole_model_and_keras_hub_say(f
     following = np.asarray(logits).argmax(-1).astype(np.int32)
     last = keras.ops.convert_to_tensor(following[:, None])
     second, _, _ = reading.read(last, Reading.behind(last, padding, count, count * 0 + 1, room))
+    # And as files of a cache that grows do, in which nothing is free.
+    mask = keras.ops.convert_to_tensor(np.arange(7)[None] >= [[0], [4]], "int32")
+    alike, _, grown = reading.read(texts, Reading.masked(texts, mask[:, :6], {}))
+    again, _, new = reading.read(last, Reading.masked(last, mask, grown))
+    assert {tensor.shape[2] for tensor in new.values()} == {1}
     for row, prompt in enumerate(prompts):
         whole = whole_logits(model, [*prompt, following[row]])
-        np.testing.assert_allclose(np.asarray(logits)[row], whole[-2], atol=1e-4)
-        np.testing.assert_allclose(np.asarray(second)[row], whole[-1], atol=1e-4)
+        for found, wanted in ((logits, -2), (alike, -2), (second, -1), (again, -1)):
+            np.testing.assert_allclose(np.asarray(found)[row], whole[wanted], atol=1e-4)
     # KerasHub's own loop, from the first prompt.
     model.compile(sampler="greedy", run_eagerly=True)
     given = {

@@ -23,7 +23,7 @@ from zoo_system.untouched import untouched
 def generate(
     source: Any,
     prompt: str | Sequence[str],
-    max_new_tokens: int = 50,
+    max_new_tokens: int | None = None,
     num_return_sequences: int = 1,
     *,
     temperature: float | None = None,
@@ -50,7 +50,8 @@ def generate(
         source: A registered name, a ``keras.Model`` of :func:`zoo.get_model`, a run, a bundle, or
             the folder of one of these.
         prompt: A text, or a list of texts; of a seq2seq model the source.
-        max_new_tokens: How many tokens are added at most.
+        max_new_tokens: How many tokens are added at most; 50 where the model's own configuration
+            says nothing, and the length of the targets that a seq2seq model was trained on.
         num_return_sequences: Texts for each prompt.
         temperature: What logits are divided by; 0 takes the most probable token.
         top_k: Draw from this many of the most probable tokens.
@@ -84,6 +85,8 @@ def generate(
         True
     """
     generator = text_generator(source, weights=weights, tokenizer=tokenizer, runtime=runtime)
+    if not isinstance(prompt, str | Sequence) or isinstance(prompt, bytes):
+        raise UsageError(f"A prompt is a text, or a list of texts, not {type(prompt).__name__}.")
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     how = {
         "max_new_tokens": max_new_tokens,

@@ -65,6 +65,9 @@ def generation_notes(generation: Generation | None) -> list[str]:
         >>> generation_notes(Generation(500, 64, entries, weight_bytes=4_000, cache_bytes=128))
         ['It reads token by token behind a cache of 64 positions: 4,000 bytes of weights for each \
 token, and 128 bytes of cache for each token before it.']
+        >>> rounded = (CacheEntry("k", "new_k", (2, None, 16), dtype="int8"),)
+        >>> generation_notes(Generation(500, None, rounded))[0][:62]
+        'It reads token by token behind a cache that grows in int8: 0 b'
     """
     if generation is None:
         return []
@@ -75,8 +78,9 @@ token, and 128 bytes of cache for each token before it.']
         ]
     most = generation.max_length
     positions = "that grows" if most is None else f"of {most:,} positions"
-    dtypes = {entry.dtype for entry in generation.cache if len(entry.shape) > 1}
-    positions += f" in {' and '.join(sorted(dtypes))}" if dtypes != {"float32"} else ""
+    # Beside int8 are scales in float32.
+    dtype = next((e.dtype for e in generation.cache if e.dtype != "float32"), None)
+    positions += f" in {dtype}" if dtype else ""
     return [
         f"It reads token by token behind a cache {positions}: {generation.weight_bytes:,} bytes of "
         f"weights for each token, and {generation.cache_bytes:,} bytes of cache for each token "

@@ -16,6 +16,14 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from zoo_export.converters.cache_names import (
+    DOTTED,
+    DOTTED_DECODER,
+    LITERT,
+    PLAIN,
+    SCALE,
+    Names,
+)
 from zoo_export.converters.onnx.weights import share_weights
 from zoo_export.converters.tracing import Conversion, Function
 from zoo_export.options import INT8, ExportOptions
@@ -40,91 +48,9 @@ from zoo_runtime.tensors import BATCH, Tensor
 
 # What functions of fixed sizes read.
 TOKENS, POSITIONS = "tokens", "input_pos"
-# Of the entry that has the scales of another.
-_SCALE = "_scale"
 _NEW, _PAST, _ALL = "tokens", "past", "past_and_tokens"
 # Positions that a file of fixed sizes has where nothing is said and the model has more.
 _MOST_POSITIONS = 1024
-
-
-@dataclass(frozen=True)
-class Names:
-    """How a kind of file names what is kept.
-
-    Args:
-        past: Name of an input, by kind of entry; ``{}`` is its index.
-        new: Name of the output.
-    """
-
-    past: Mapping[str, str]
-    new: Mapping[str, str]
-
-    def of(self, entry: str) -> tuple[str, str]:
-        """Return how an entry of a :class:`ReadingModel` is called as input and as output."""
-        if entry.endswith(_SCALE):
-            past, new = self.of(entry.removesuffix(_SCALE))
-            return past + _SCALE, new + _SCALE
-        kind, _, index = entry.rpartition("_")
-        return self.past[kind].format(index), self.new[kind].format(index)
-
-
-_LITERT = Names(
-    past={
-        "key": "kv_cache_k_{}",
-        "value": "kv_cache_v_{}",
-        "state": "state_{}",
-        "memory_key": "memory_k_{}",
-        "memory_value": "memory_v_{}",
-    },
-    new={
-        "key": "kv_slice_k_{}",
-        "value": "kv_slice_v_{}",
-        "state": "next_state_{}",
-        "memory_key": "memory_k_{}",
-        "memory_value": "memory_v_{}",
-    },
-)
-DOTTED = Names(
-    past={
-        "key": "past_key_values.{}.key",
-        "value": "past_key_values.{}.value",
-        "state": "past_states.{}",
-        "memory_key": "past_key_values.{}.encoder.key",
-        "memory_value": "past_key_values.{}.encoder.value",
-    },
-    new={
-        "key": "present.{}.key",
-        "value": "present.{}.value",
-        "state": "present_states.{}",
-        "memory_key": "present.{}.encoder.key",
-        "memory_value": "present.{}.encoder.value",
-    },
-)
-_DOTTED_DECODER = replace(
-    DOTTED,
-    past={
-        **DOTTED.past,
-        "key": "past_key_values.{}.decoder.key",
-        "value": "past_key_values.{}.decoder.value",
-    },
-    new={**DOTTED.new, "key": "present.{}.decoder.key", "value": "present.{}.decoder.value"},
-)
-_PLAIN = Names(
-    past={
-        "key": "past_key_{}",
-        "value": "past_value_{}",
-        "state": "past_state_{}",
-        "memory_key": "memory_key_{}",
-        "memory_value": "memory_value_{}",
-    },
-    new={
-        "key": "present_key_{}",
-        "value": "present_value_{}",
-        "state": "present_state_{}",
-        "memory_key": "memory_key_{}",
-        "memory_value": "memory_value_{}",
-    },
-)
 
 
 _Convert = Callable[[Conversion], dict[str, Any]]
@@ -182,7 +108,8 @@ def _functions(
     except UsageError as error:
         if conversion.options.cache_dtype != FLOAT32:
             raise ExportError(
-                f"cache_dtype='{conversion.options.cache_dtype}': it has no cache, as {error}"
+                f"cache_dtype='{conversion.options.cache_dtype}' is for a cache, and it has none: "
+                f"{str(error).rstrip('.')}. Leave it out"
             ) from error
         return str(error)
 
@@ -205,14 +132,14 @@ def bytes_per_token(about: Generation) -> int:
 def for_onnx(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``decode``, and ``encode`` of a seq2seq model, as optimum names their tensors."""
     reading = reading_model(conversion.model)
-    names = _DOTTED_DECODER if reading.is_seq2seq else DOTTED
+    names = DOTTED_DECODER if reading.is_seq2seq else DOTTED
     made = _Made(reading, names, conversion, "int64")
     return (*made.encoders(), made.present(DECODE, with_past=True)), made.about()
 
 
 def for_saved_model(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``prefill`` and ``decode``, and ``encode`` of a seq2seq model."""
-    made = _Made(reading_model(conversion.model), _PLAIN, conversion, "int32")
+    made = _Made(reading_model(conversion.model), PLAIN, conversion, "int32")
     return (
         *made.encoders(),
         made.present(PREFILL, with_past=False),
@@ -222,7 +149,7 @@ def for_saved_model(conversion: Conversion) -> tuple[tuple[Function, ...], Gener
 
 def for_litert(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``prefill_N`` and ``decode`` as LiteRT-LM names what they take, and ``encode``."""
-    made = _Made(reading_model(conversion.model), _LITERT, conversion, "int32")
+    made = _Made(reading_model(conversion.model), LITERT, conversion, "int32")
     length, chosen = sizes(made.reading, conversion.options, conversion.model.name)
     functions = (
         *made.encoders(),
@@ -333,7 +260,7 @@ class _Made:
         for name, entry in heads.items():
             found[name] = replace(entry, dtype=dtype)
             if dtype == INT8:
-                found[f"{name}{_SCALE}"] = replace(entry, shape=(*entry.shape[:2], 1))
+                found[f"{name}{SCALE}"] = replace(entry, shape=(*entry.shape[:2], 1))
         return found
 
     def about(self) -> Generation:
@@ -458,7 +385,7 @@ class _Made:
                 continue
             past[name] = arrays[given]
             if _is_heads(entry) and self.conversion.options.cache_dtype == INT8:
-                rounded = Rounded(arrays[given], arrays[f"{given}{_SCALE}"])
+                rounded = Rounded(arrays[given], arrays[f"{given}{SCALE}"])
                 is_scaled_later = isinstance(self.reading, ReadingModel) and not entry.fixed
                 past[name] = rounded if is_scaled_later else rounded.floats()
             elif _is_heads(entry):
@@ -474,7 +401,7 @@ class _Made:
                 named[output] = tensor
             elif dtype == INT8:
                 rounded = Rounded.of(tensor)
-                named |= {output: rounded.integers, f"{output}{_SCALE}": rounded.scales}
+                named |= {output: rounded.integers, f"{output}{SCALE}": rounded.scales}
             else:
                 named[output] = ops.cast(tensor, dtype)
         return named

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.generation import DOTTED, for_onnx
+from zoo_export.converters.cache_names import DOTTED
+from zoo_export.converters.generation import for_onnx
 from zoo_export.converters.tracing import Conversion
 from zoo_export.generation.dialect import (
     CONVERSATION,

@@ -42,6 +42,8 @@ _MOST = 0.5
 _FLOAT16 = float(np.finfo(np.float16).max)
 # Probability that a right file is refused for answers of a few samples.
 _DOUBT = 0.01
+# Of a language model, whose perplexity is known: many next tokens are about as probable as others.
+_SAME_NEXT_TOKENS = 0.9
 _OF_COPY = "with its weights changed, as Keras gives one answer for all samples with its own, "
 
 
@@ -286,6 +288,8 @@ def check_agreement(fmt: Format, verification: Verification, *, is_run: bool) ->
         ExportError: Fewer examples have Keras' own answer than its scheme asks for.
     """
     wanted = fmt.scheme.min_agreement if fmt.scheme else 0.0
+    if verification.perplexity is not None:
+        wanted = min(wanted, _SAME_NEXT_TOKENS)
     agreement, count = verification.top1_agreement, verification.examples
     if agreement is None or agreement >= wanted:
         return

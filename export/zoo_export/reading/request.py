@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zoo_export.options import ExportOptions
 from zoo_models.saved import builder_module, load_run_model
 from zoo_registry import UsageError, ZooError
@@ -16,7 +18,7 @@ from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info
 from zoo_runtime.saved_samples import read_npz, saved_inputs
-from zoo_runtime.tensors import Array
+from zoo_runtime.tensors import Array, Arrays
 from zoo_system import folders
 
 _NOT_OF_NAMES = re.compile(r"[^A-Za-z0-9._-]")
@@ -99,7 +101,7 @@ def from_run(folder: Path) -> Request:
         preprocessing=info.preprocessing,
         assets=assets if assets.is_dir() else None,
         rows=saved_inputs(examples),
-        targets=examples.get("y"),
+        targets=known_targets(examples.get("y"), saved_inputs(examples)),
         calibration=saved_inputs(read_npz(saved, of_run=True)) if saved.is_file() else None,
         decoding=info.decoding,
         license=info.license or "",
@@ -107,6 +109,24 @@ def from_run(folder: Path) -> Request:
         is_run=True,
         modules=() if builder is None else (builder,),
     )
+
+
+def known_targets(targets: Array | None, inputs: Arrays) -> Array | None:
+    """Return targets with -1 for what stands behind the end of a target text.
+
+    Args:
+        targets: As a run learned them; padding may be a token like any other there.
+        inputs: Of the same examples.
+
+    Example:
+        >>> mask = {"decoder_padding_mask": np.array([[1, 1, 0]])}
+        >>> known_targets(np.array([[7, 3, 0]]), mask)
+        array([[ 7,  3, -1]])
+    """
+    mask = inputs.get("decoder_padding_mask")
+    if targets is None or mask is None or mask.shape != targets.shape:
+        return targets
+    return np.where(mask > 0, targets, -1)
 
 
 def saved_examples(path: Path) -> tuple[dict[str, Array], Array]:

@@ -139,7 +139,7 @@ def read_source(request: Request) -> Source:
         outputs=outputs,
         sizes=sizes,
         samples=samples,
-        targets=request.targets,
+        targets=_targets_of(request, examples),
         calibration=calibration,
         judged_by_calibration=on_calibration_alone,
         unchosen=unchosen(request, inputs, sizes),
@@ -288,6 +288,19 @@ def _examples(
     size = sum(array.size // len(array) for array in one.values())
     count = max(1, _MAX_EXAMPLE_VALUES // max(size, 1))
     return {name: array[:count] for name, array in real.items()}
+
+
+def _targets_of(request: Request, examples: Mapping[str, Array] | None) -> Array | None:
+    """Return the targets of the examples: of a run these are its first ones.
+
+    Example:
+        >>> request = Request(model=None, name="m", targets=np.array([3, 1, 2]))
+        >>> _targets_of(request, {"x": np.zeros((2, 5))})
+        array([3, 1])
+    """
+    if request.targets is None or examples is None:
+        return request.targets
+    return request.targets[: len(next(iter(examples.values())))]
 
 
 def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:

@@ -50,6 +50,7 @@ class RuntimeGenerator:
         *,
         json_schema: Mapping[str, Any] | str | None = None,
         regex: str | None = None,
+        logprobs: int | None = None,
         is_whole: bool = False,
         **options: Any,
     ) -> Iterator[Piece]:
@@ -59,6 +60,7 @@ class RuntimeGenerator:
             prompts: Beginnings.
             json_schema: Not known to such a runtime.
             regex: The same.
+            logprobs: The same.
             is_whole: Whether the prompts have all special tokens themselves; the token that begins
                 every text is the runtime's to put there.
             options: Of :class:`zoo_runtime.generation.config.GenerationConfig`; where none says how
@@ -68,7 +70,11 @@ class RuntimeGenerator:
             UsageError: An option that the runtime does not have.
         """
         del is_whole
-        for name, value in (("json_schema", json_schema), ("regex", regex)):
+        for name, value in (
+            ("json_schema", json_schema),
+            ("regex", regex),
+            ("logprobs", logprobs),
+        ):
             if value is not None:
                 self._refuse(name)
         config = configured(GenerationConfig(), options)
@@ -139,7 +145,8 @@ class RuntimeGenerator:
                     return
                 text += part
                 yield Piece(row, part)
-            tokens = tuple(self.writer.tokenize(text))
+            # Those of the text: of half a character it has more than were written.
+            tokens = tuple(self.writer.tokenize(text))[: config.max_new_tokens]
             finish = LENGTH if len(tokens) >= config.max_new_tokens else STOP
             read = len(self.writer.tokenize(prompt))
             yield Piece(row, "", Completion(text, tokens, finish, read))

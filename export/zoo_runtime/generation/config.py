@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -222,15 +222,24 @@ def _without_sampling(config: GenerationConfig) -> GenerationConfig:
 
 
 def _as_held(name: str, value: Any) -> Any:
+    if hasattr(value, "tolist"):  # of NumPy: a number, or a list of them
+        value = value.tolist()
     if name == "stop_strings":
-        return (value,) if isinstance(value, str) else tuple(value)
+        return (value,) if isinstance(value, str) else _listed(name, value, "texts")
     if name in _LISTS:
-        return (value,) if isinstance(value, int) else tuple(value)
+        return (value,) if isinstance(value, int) else _listed(name, value, "tokens")
     if name == "bad_words_ids":
-        return tuple(tuple(each) for each in value)
+        words = _listed(name, value, "lists of tokens")
+        return tuple(_listed(name, word, "lists of tokens") for word in words)
     if name in {"min_p", "penalty_alpha", "min_new_tokens", "no_repeat_ngram_size"}:
         return value or 0
     return value
+
+
+def _listed(name: str, value: Any, what: str) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise UsageError(f"{name} holds {value!r}: it is a list of {what}.")
+    return tuple(value)
 
 
 def _check_no_sampling(given: Mapping[str, Any], greedy: str) -> None:
@@ -256,14 +265,18 @@ def _check_words(config: GenerationConfig) -> None:
             raise UsageError(
                 f"stop_strings holds {text!r}, which is not a text of a letter or more."
             )
+    if not all(config.bad_words_ids):
+        raise UsageError("bad_words_ids holds a list of no token.")
     listed = [(name, getattr(config, name)) for name in sorted(_IDS | _LISTS)]
+    listed += [("bad_words_ids", word) for word in config.bad_words_ids]
     for name, value in listed:
         for index in value if isinstance(value, tuple) else (value,):
             is_index = isinstance(index, int) and not isinstance(index, bool) and index >= 0
             if not (is_index or (index is None and name in _IDS)):
                 raise UsageError(f"{name}={value!r} is not the index of a token.")
     seed = config.seed
-    if seed is not None and (not isinstance(seed, int) or not 0 <= seed < _SEEDS):
+    is_whole = isinstance(seed, int) and not isinstance(seed, bool)
+    if seed is not None and not (is_whole and 0 <= seed < _SEEDS):
         raise UsageError(f"seed={seed!r} is not a whole number from 0 on.")
 
 

@@ -54,6 +54,7 @@ class TextGenerator:
         *,
         json_schema: Mapping[str, Any] | str | None = None,
         regex: str | None = None,
+        logprobs: int | None = None,
         is_whole: bool = False,
         **options: Any,
     ) -> Iterator[Piece]:
@@ -63,6 +64,8 @@ class TextGenerator:
             prompts: Beginnings, as texts or token ids; for a seq2seq model the sources, as texts.
             json_schema: What the texts are values of.
             regex: What the texts match, in Rust's syntax.
+            logprobs: Of how many of the most probable tokens the probability is given beside that
+                of each written one.
             is_whole: Whether the prompts have all special tokens themselves, as what
                 :meth:`conversation` returns.
             options: Of :class:`zoo_runtime.generation.config.GenerationConfig`.
@@ -92,7 +95,17 @@ class TextGenerator:
                 json_schema=json_schema,
                 regex=regex,
             )
-        return _ended(complete(decoder, self.tokenizer, tokens, config, grammar=grammar, read=read))
+        return _ended(
+            complete(
+                decoder,
+                self.tokenizer,
+                tokens,
+                config,
+                grammar=grammar,
+                read=read,
+                logprobs=logprobs,
+            )
+        )
 
     def complete(self, prompts: Sequence[str | Sequence[int]], **options: Any) -> list[Completion]:
         """Return the texts that :meth:`stream` yields in parts, those of the first prompt first."""

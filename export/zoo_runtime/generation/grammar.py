@@ -50,28 +50,33 @@ class Grammar:
                 )
             else:
                 grammar = library.LLMatcher.grammar_from_regex(regex)
-            words = library.LLTokenizer(
-                tokenizer.to_str(), n_vocab=vocab_size, eos_token=list(ends) or None
-            )
+            written, unused = (tokenizer.to_str(), []) if ends else _with_end(tokenizer)
+            most = max([vocab_size, *(end + 1 for end in unused)])
+            ids = list(ends) or unused
+            words = library.LLTokenizer(written, n_vocab=most, eos_token=ids)
         except (ValueError, TypeError) as error:
             raise UsageError(f"The grammar cannot be read: {error}") from error
         matcher = library.LLMatcher(words, grammar, log_level=0)
         if matcher.is_error():
             raise UsageError(f"The grammar cannot be followed: {matcher.get_error()}")
-        self._vocab_size, self._ends = vocab_size, tuple(ends)
+        # Of the model's tokens those that are none of its texts: a place in a table may be free.
+        self._is_never = np.isin(np.arange(vocab_size), unused)
         self._matchers: dict[tuple[int, ...], Any] = {(): matcher}
 
     def process(self, tokens: Array, prompt: int, scores: Array) -> Array:
         """Return the scores with those of forbidden tokens at -inf."""
         matcher = self._after(tuple(tokens[prompt:].tolist()))
-        bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
-        allowed = np.unpackbits(bits, bitorder="little")[: self._vocab_size].astype(bool)
-        allowed = np.pad(allowed, (0, self._vocab_size - len(allowed)))
-        return np.where(allowed, scores, np.float32(NEVER))
+        return np.where(self._allowed(matcher), scores, np.float32(NEVER))
 
     def is_complete(self, tokens: Sequence[int]) -> bool:
         """Whether nothing can follow the new tokens of a text but its end."""
-        return bool(self._after(tuple(tokens)).is_stopped())
+        matcher = self._after(tuple(tokens))
+        return bool(matcher.is_stopped()) or not self._allowed(matcher).any()
+
+    def _allowed(self, matcher: Any) -> Array:
+        bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+        allowed = np.unpackbits(bits, bitorder="little")[: len(self._is_never)].astype(bool)
+        return np.asarray(allowed & ~self._is_never)
 
     def _after(self, tokens: tuple[int, ...]) -> Any:
         """Return the state behind some tokens: that behind all but the last, one step on."""
@@ -88,3 +93,14 @@ class Grammar:
 
 
 _KEPT = 256
+_END = "<|end of the grammar|>"
+
+
+def _with_end(tokenizer: Any) -> tuple[str, list[int]]:
+    """Return a tokenizer with a token for the end, and the id of that.
+
+    llguidance takes the first token for the end where a model has none, and then allows it.
+    """
+    copy = type(tokenizer).from_str(tokenizer.to_str())
+    copy.add_special_tokens([_END])
+    return copy.to_str(), [int(copy.token_to_id(_END))]

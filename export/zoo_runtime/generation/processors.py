@@ -70,9 +70,14 @@ def processed(steps: Sequence[Processor], tokens: Array, prompt: int, scores: Ar
         tokens: int (length,), the text so far with its prompt.
         prompt: How many of them are the prompt.
         scores: float32 (vocab_size,).
+
+    Returns:
+        float32 (vocab_size,); all are -inf where the steps together forbid every token.
     """
     for step in steps:
         scores = step(tokens, prompt, scores)
+        if scores.max() == NEVER:
+            break
     return scores
 
 
@@ -182,7 +187,13 @@ def _without(
 
 def _tempered(temperature: float, tokens: Array, prompt: int, scores: Array) -> Array:
     del tokens, prompt
-    return scores / np.float32(temperature)
+    with np.errstate(all="ignore"):
+        tempered = scores / np.float32(temperature)
+        if np.isfinite(tempered.max()):
+            return tempered
+        # Near zero, beyond what float32 holds: seen from the greatest one, which stays.
+        far = (scores.astype(np.float64) - scores.max()) / temperature
+        return np.where(far < np.finfo(np.float32).min, NEVER, far).astype(np.float32)
 
 
 def _top_k(count: int, least: int, tokens: Array, prompt: int, scores: Array) -> Array:

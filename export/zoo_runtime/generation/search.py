@@ -12,6 +12,7 @@ import numpy as np
 from zoo_registry import UsageError
 from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.generation.processors import (
+    NEVER,
     Processor,
     best,
     log_probabilities,
@@ -87,11 +88,14 @@ class Event:
         row: Which text; those of the first prompt come first.
         token: The token; ``None`` at the end.
         result: The whole, at the end.
+        logprobs: Logarithms of probabilities by token: of the token itself, and behind it of the
+            most probable ones, where they were asked for.
     """
 
     row: int
     token: int | None = None
     result: Generated | None = None
+    logprobs: tuple[tuple[int, float], ...] = ()
 
 
 def search(
@@ -101,6 +105,7 @@ def search(
     *,
     more: Sequence[Processor] = (),
     finished: Finished | None = None,
+    logprobs: int | None = None,
 ) -> Iterator[Event]:
     """Generate texts, and tell of each token as soon as it is sure.
 
@@ -111,6 +116,8 @@ def search(
         more: Processors before those of the configuration, such as a grammar.
         finished: Whether a text ends here for another reason than a token; it is given the text's
             row and its new tokens.
+        logprobs: Of how many of the most probable tokens the probability is given beside that of
+            each chosen one: what the model itself gives, before what changes how it is drawn.
 
     Yields:
         Tokens and ends. Beam search and contrastive search know a text only at its end.
@@ -125,7 +132,15 @@ def search(
     prompts = [_tail(decoder, prompt) for prompt in prompts]
     steps = (*more, *processors(config, decoder.vocab_size))
     seed = secrets.randbits(63) if config.seed is None else config.seed
-    run = _Run(decoder, replace(config, seed=seed), steps, finished or (lambda row, tokens: False))
+    run = _Run(
+        decoder,
+        replace(config, seed=seed),
+        steps,
+        finished or (lambda row, tokens: False),
+        logprobs,
+    )
+    if logprobs is not None and (config.num_beams > 1 or config.penalty_alpha):
+        raise UsageError("logprobs goes with greedy search and with sampling alone.")
     if not prompts:
         return
     if config.max_new_tokens == 0:
@@ -143,9 +158,21 @@ class _Run:
     config: GenerationConfig
     steps: Sequence[Processor]
     finished: Finished
+    logprobs: int | None = None
+
+    def likely(self, logits: Array, chosen: int) -> tuple[tuple[int, float], ...]:
+        """Return the logarithms of probabilities that were asked for, the chosen token's first."""
+        if self.logprobs is None:
+            return ()
+        logs = log_probabilities(logits)
+        top = best(logs, self.logprobs) if self.logprobs else ()
+        return tuple((int(token), float(logs[token])) for token in (chosen, *top))
 
     def scores(self, tokens: Sequence[int], prompt: int, scores: Array) -> Array:
-        return processed(self.steps, np.asarray(tokens), prompt, scores)
+        found = processed(self.steps, np.asarray(tokens), prompt, scores)
+        if found.max() == NEVER:
+            raise _nothing_left(len(tokens) - prompt)
+        return found
 
     def end(self, row: int, new: Sequence[int]) -> Generated | None:
         """Return the result of a text that ends with its last token."""
@@ -161,6 +188,13 @@ class _Run:
         """Whether the model has no position for the last token of a text."""
         most = self.decoder.max_length
         return most is not None and self.config.overflow == "stop" and len(tokens) > most
+
+
+def _nothing_left(new: int) -> UsageError:
+    return UsageError(
+        f"No token may come after {new} new ones: suppress_tokens, bad_words_ids, "
+        "no_repeat_ngram_size, min_new_tokens or a grammar forbid all of them together."
+    )
 
 
 def _check_prompt(decoder: Decoder, config: GenerationConfig, index: int, prompt: Array) -> None:
@@ -205,7 +239,7 @@ def _sampled(run: _Run, prompts: Sequence[Array]) -> Iterator[Event]:
             chosen = _drawn(scores, draws[row]) if config.do_sample else int(scores.argmax())
             result = texts.add(run, row, chosen)
             if chosen not in config.eos_token_id:
-                yield Event(row, chosen)
+                yield Event(row, chosen, logprobs=run.likely(logits[place], chosen))
             if result is None:
                 going.append(place)
             else:
@@ -381,7 +415,11 @@ def _continued(run: _Run, group: _Beams, logits: Array, keep: int) -> list[_Beam
             for beam in group.growing
         ]
     ).ravel()
-    keep = min(keep, int((scores > -np.inf).sum()))
+    keep = min(keep, int((scores > NEVER).sum()))
+    if not keep:
+        if group.finished:
+            return []
+        raise _nothing_left(len(group.growing[0].tokens) - group.prompt)
     if run.config.do_sample:
         random = np.random.default_rng([run.config.seed or 0, len(group.growing[0].tokens)])
         # The greatest of scores with Gumbel noise are draws without replacement.
@@ -397,7 +435,9 @@ def _continued(run: _Run, group: _Beams, logits: Array, keep: int) -> list[_Beam
 
 
 def _continuation(run: _Run, tokens: Sequence[int], prompt: int, logits: Array) -> Array:
-    return run.scores(tokens, prompt, log_probabilities(logits).astype(np.float32))
+    # A beam that nothing may follow ends, and others go on.
+    scores = log_probabilities(logits).astype(np.float32)
+    return processed(run.steps, np.asarray(tokens), prompt, scores)
 
 
 def _beam_end(run: _Run, index: int, group: _Beams, beam: _Beam) -> Generated | None:

@@ -24,6 +24,21 @@ _LONGEST_CHARACTER = 4
 
 
 @dataclass(frozen=True)
+class TokenProbability:
+    """A token that was written, and how probable it was.
+
+    Args:
+        text: What it stands for, behind the token before it.
+        logprob: Logarithm of its probability, as the model gave it.
+        top: The most probable tokens there, each with its own.
+    """
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
 class Completion:
     """A text that was generated.
 
@@ -34,6 +49,7 @@ class Completion:
             the model has no more positions.
         prompt_tokens: Tokens of the prompt; of a seq2seq model those of the source.
         score: Log-probability over the length in beam search.
+        logprobs: Of each token, where they were asked for.
     """
 
     text: str
@@ -41,6 +57,7 @@ class Completion:
     finish: str
     prompt_tokens: int
     score: float | None = None
+    logprobs: tuple[TokenProbability, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -54,11 +71,13 @@ class Piece:
         row: Which text; those of the first prompt come first.
         text: What is added to it; may be empty at the end.
         completion: The whole, with the last part.
+        logprobs: Of the tokens since the part before, where they were asked for.
     """
 
     row: int
     text: str
     completion: Completion | None = None
+    logprobs: tuple[TokenProbability, ...] = ()
 
 
 def prompt_tokens(
@@ -124,6 +143,7 @@ def complete(
     *,
     grammar: Grammar | None = None,
     read: Sequence[int] | None = None,
+    logprobs: int | None = None,
 ) -> Iterator[Piece]:
     """Generate texts behind prompts, and yield each part as soon as it is sure.
 
@@ -134,6 +154,7 @@ def complete(
         config: How.
         grammar: What the texts may be.
         read: Tokens of what was read for each prompt, where that is not the prompt.
+        logprobs: As for :func:`zoo_runtime.generation.search.search`.
 
     Yields:
         Parts of whole characters that no stop string can begin in.
@@ -152,16 +173,21 @@ def complete(
             return True
         return bool(config.stop_strings) and text.stopped_at(text.decoded(new)) is not None
 
+    if grammar is not None and grammar.is_complete(()):
+        for row, text in enumerate(texts):
+            yield Piece(row, "", text.completion(Generated((), STOP)))
+        return
     more = () if grammar is None else (grammar.process,)
-    for event in search(decoder, prompts, config, more=more, finished=finished):
+    events = search(decoder, prompts, config, more=more, finished=finished, logprobs=logprobs)
+    for event in events:
         text = texts[event.row]
         if event.result is not None:
             last = text.end(event.result)
-            yield Piece(event.row, last, text.completion(event.result))
+            yield Piece(event.row, last, text.completion(event.result), text.untold())
         elif event.token is not None:
-            part = text.add(event.token)
+            part = text.add(event.token, event.logprobs)
             if part:
-                yield Piece(event.row, part)
+                yield Piece(event.row, part, logprobs=text.untold())
 
 
 def written(tokenizer: Any, prompt: Sequence[int], tokens: Iterable[int]) -> Iterator[str]:
@@ -178,7 +204,7 @@ def written(tokenizer: Any, prompt: Sequence[int], tokens: Iterable[int]) -> Ite
     text, found = _Text(tokenizer, np.asarray(prompt, np.int32), (), len(prompt)), []
     for token in tokens:
         found.append(token)
-        yield text.add(token)
+        yield text.add(token, ())
     yield text.end(Generated(tuple(found), LENGTH))
 
 
@@ -199,6 +225,8 @@ class _Text:
         self._before = self._decode(self._context)
         self._tokens: list[int] = []
         self._shown = ""
+        self._probable: list[TokenProbability] = []
+        self._told = 0
 
     def decoded(self, tokens: Sequence[int]) -> str:
         """Return the text of new tokens behind the prompt."""
@@ -212,8 +240,12 @@ class _Text:
         found = [place for place in (text.find(stop) for stop in self._stops) if place >= 0]
         return min(found, default=None)
 
-    def add(self, token: int) -> str:
+    def add(self, token: int, logprobs: Sequence[tuple[int, float]]) -> str:
         """Add a token; return what of the text is sure now and was not before."""
+        if logprobs:
+            (_, own), *top = logprobs
+            others = tuple((self._spelled(other), value) for other, value in top)
+            self._probable.append(TokenProbability(self._spelled(token), own, others))
         self._tokens.append(token)
         text = self.decoded(self._tokens)
         sure = text[: self.stopped_at(text)]
@@ -228,8 +260,29 @@ class _Text:
     def completion(self, result: Generated) -> Completion:
         """Return the finished text with its tokens."""
         return Completion(
-            self._final(result), result.tokens, result.finish, self._read, result.score
+            self._final(result),
+            result.tokens,
+            result.finish,
+            self._read,
+            result.score,
+            tuple(self._probable[: len(result.tokens)]),
         )
+
+    def untold(self) -> tuple[TokenProbability, ...]:
+        """Return what was not returned before of how probable the tokens were."""
+        new, self._told = self._probable[self._told :], len(self._probable)
+        return tuple(new)
+
+    def _spelled(self, token: int) -> str:
+        """Return what a token stands for behind those there: with a space before a word."""
+        before = [*self._context, *self._tokens][-1:]
+        known = self._spell(before)
+        whole = self._spell([*before, token])
+        return whole[len(known) :] if whole.startswith(known) else self._spell([token])
+
+    def _spell(self, tokens: list[int]) -> str:
+        with asking("The tokenizer cannot write these tokens"):
+            return str(self._tokenizer.decode(tokens, skip_special_tokens=False))
 
     def _final(self, result: Generated) -> str:
         text = self.decoded(result.tokens)

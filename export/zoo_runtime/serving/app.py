@@ -20,7 +20,8 @@ from zoo_runtime.serving.models import TensorModel, TextModel
 from zoo_runtime.serving.queueing import Job
 from zoo_runtime.serving.raws import PREDICTION, RAW
 from zoo_runtime.serving.tensors import BINARY, LENGTH_HEADER, check_wanted, read_request, response
-from zoo_runtime.serving.texts import Answer, Asked, read_chat, read_completion
+from zoo_runtime.serving.text_answers import Answer
+from zoo_runtime.serving.texts import Asked, read_chat, read_completion
 from zoo_runtime.tensors import Arrays
 
 _JSON = "application/json"
@@ -236,7 +237,7 @@ async def _stream(exchange: Exchange, answer: Answer, piece: Piece | None, job: 
     while piece is not None:
         if piece.completion is not None:
             answer.completions[piece.row] = piece.completion
-        for part in answer.part(piece.row, piece.text, piece.completion):
+        for part in answer.part(piece):
             await exchange.event(part)
         piece = await anext(job, None)
     last = answer.last()

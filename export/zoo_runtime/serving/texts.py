@@ -1,4 +1,4 @@
-"""Requests of OpenAI's API for texts: what they may ask for, and the answers to them.
+"""Requests of OpenAI's API for texts: what they may ask for.
 
 The fields are those of https://platform.openai.com/docs/api-reference/completions and
 ``.../chat``; beside them, under the names of transformers, some of a ``GenerationConfig``.
@@ -6,19 +6,17 @@ The fields are those of https://platform.openai.com/docs/api-reference/completio
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from zoo_runtime.generation.search import STOP
-from zoo_runtime.generation.texts import Completion
 from zoo_runtime.schema import MisfitError, read
 from zoo_runtime.serving.failures import RequestError
 
 # Tokens where a request does not say: of a completion those of the reference.
 _COMPLETION_TOKENS, _CHAT_TOKENS = 16, 512
+# Of so many tokens probabilities are given at each one, as in the reference.
+_MOST_LOGPROBS = 20
 # Fields of the reference that ask for what this server does not do, unless their value is one of
 # these: refused by name, since an answer without it would be another one.
 _NOT_OFFERED: Mapping[str, tuple[Any, ...]] = {
@@ -29,7 +27,6 @@ _NOT_OFFERED: Mapping[str, tuple[Any, ...]] = {
     "function_call": (None, "none"),
     "functions": (None, []),
     "logit_bias": (None, {}),
-    "logprobs": (None, False),
     "modalities": (None, ["text"]),
     "moderation": (None,),
     "prediction": (None,),
@@ -37,7 +34,6 @@ _NOT_OFFERED: Mapping[str, tuple[Any, ...]] = {
     "suffix": (None, ""),
     "tool_choice": (None, "none"),
     "tools": (None, []),
-    "top_logprobs": (None,),
     "web_search_options": (None,),
 }
 # Fields of the reference that say nothing about the text.
@@ -111,17 +107,27 @@ class CompletionRequest(Sampling):
 
     Args:
         prompt: A text, tokens, or a list of one of these.
+        logprobs: Of how many of the most probable tokens each probability is wanted.
     """
 
     prompt: str | tuple[str, ...] | tuple[int, ...] | tuple[tuple[int, ...], ...]
+    logprobs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatRequest(Sampling):
-    """A body of ``/v1/chat/completions``."""
+    """A body of ``/v1/chat/completions``.
+
+    Args:
+        messages: The conversation.
+        logprobs: Whether the probability of each token is wanted.
+        top_logprobs: Of how many of the most probable tokens it is wanted too.
+    """
 
     messages: tuple[Mapping[str, Any], ...]
     max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -162,9 +168,9 @@ def read_completion(data: Mapping[str, Any]) -> Asked:
     Example:
         >>> read_completion({"model": "gpt", "prompt": "Once", "max_tokens": 8}).prompts
         ['Once']
-        >>> read_completion({"model": "gpt", "prompt": "Once", "logprobs": 3})
+        >>> read_completion({"model": "gpt", "prompt": "Once", "echo": True})
         Traceback (most recent call last):
-        zoo_runtime.serving.failures.RequestError: 'logprobs' is not offered by this server.
+        zoo_runtime.serving.failures.RequestError: 'echo' is not offered by this server.
     """
     request = read(CompletionRequest, _offered(data), "The request")
     given = request.prompt
@@ -172,7 +178,8 @@ def read_completion(data: Mapping[str, Any]) -> Asked:
     prompts: list[Any] = [given] if is_one else list(given)
     if not prompts:
         raise RequestError(400, "The request has no prompt.", param="prompt")
-    return _asked(request, prompts, _first(request.max_tokens, _COMPLETION_TOKENS), is_chat=False)
+    tokens = _first(request.max_tokens, _COMPLETION_TOKENS)
+    return _asked(request, prompts, tokens, _logprobs("logprobs", request.logprobs))
 
 
 def read_chat(data: Mapping[str, Any]) -> tuple[Asked, list[dict[str, str]]]:
@@ -187,7 +194,20 @@ def read_chat(data: Mapping[str, Any]) -> tuple[Asked, list[dict[str, str]]]:
         raise RequestError(400, "The request has no message.", param="messages")
     messages = [_message(index, row) for index, row in enumerate(request.messages)]
     tokens = _first(request.max_completion_tokens, request.max_tokens, _CHAT_TOKENS)
-    return _asked(request, [], tokens, is_chat=True), messages
+    wanted = _logprobs("top_logprobs", request.top_logprobs)
+    if wanted is not None and not request.logprobs:
+        raise RequestError(400, "'top_logprobs' goes with 'logprobs': true.", param="top_logprobs")
+    if request.logprobs:
+        wanted = wanted or 0
+    return _asked(request, [], tokens, wanted, is_chat=True), messages
+
+
+def _logprobs(name: str, wanted: int | None) -> int | None:
+    if wanted is not None and not 0 <= wanted <= _MOST_LOGPROBS:
+        raise RequestError(
+            400, f"'{name}' is {wanted}: it must be 0 to {_MOST_LOGPROBS}.", param=name
+        )
+    return wanted
 
 
 def _first(*numbers: int | None) -> int:
@@ -227,7 +247,14 @@ def _part(where: str, part: Any) -> str:
     return str(part["text"])
 
 
-def _asked(request: Sampling, prompts: Sequence[Any], tokens: int, *, is_chat: bool) -> Asked:
+def _asked(
+    request: Sampling,
+    prompts: Sequence[Any],
+    tokens: int,
+    logprobs: int | None,
+    *,
+    is_chat: bool = False,
+) -> Asked:
     options: dict[str, Any] = {
         name: getattr(request, name)
         for name in (
@@ -247,7 +274,7 @@ def _asked(request: Sampling, prompts: Sequence[Any], tokens: int, *, is_chat: b
             400, "'stream_options' goes with 'stream': true.", param="stream_options"
         )
     options |= {"max_new_tokens": tokens, "stop_strings": stops or None}
-    options |= {"num_return_sequences": None if count == 1 else count}
+    options |= {"num_return_sequences": None if count == 1 else count, "logprobs": logprobs}
     options |= _format(request.response_format)
     usage = request.stream_options is not None and bool(request.stream_options.include_usage)
     return Asked(request.model, prompts, count, options, is_chat, bool(request.stream), usage)
@@ -274,92 +301,3 @@ def _format(wanted: ResponseFormat | None) -> dict[str, Any]:
             "response_format.json_schema.schema",
         )
     return {"json_schema": schema}
-
-
-@dataclass
-class Answer:
-    """The answer to a request, as it is written.
-
-    Args:
-        asked: The request.
-    """
-
-    asked: Asked
-    id: str = ""
-    created: int = field(default_factory=lambda: int(time.time()))
-    completions: dict[int, Completion] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        kind = "chatcmpl" if self.asked.is_chat else "cmpl"
-        self.id = f"{kind}-{uuid.uuid4().hex}"
-
-    def whole(self) -> dict[str, Any]:
-        """Return the body of a response with all texts."""
-        kind = "chat.completion" if self.asked.is_chat else "text_completion"
-        choices = [
-            self._choice(row, text.text, text, "message")
-            for row, text in sorted(self.completions.items())
-        ]
-        return {**self._head(kind), "choices": choices, "usage": self.usage()}
-
-    def first(self, row: int) -> dict[str, Any] | None:
-        """Return the part of a stream before a text, if there is one."""
-        if not self.asked.is_chat:
-            return None
-        delta = {"role": "assistant", "content": ""}
-        return self._chunk([{**self._place(row, None), "delta": delta}])
-
-    def part(self, row: int, text: str, end: Completion | None) -> list[dict[str, Any]]:
-        """Return the parts of a stream for a part of a text.
-
-        Args:
-            row: Which text.
-            text: What is added.
-            end: The whole, with the last part.
-        """
-        if not self.asked.is_chat:
-            return [self._chunk([self._choice(row, text, end, "")])]
-        parts = [{**self._place(row, None), "delta": {"content": text}}] if text else []
-        if end is not None:
-            parts.append({**self._place(row, end), "delta": {}})
-        return [self._chunk([each]) for each in parts]
-
-    def last(self) -> dict[str, Any] | None:
-        """Return the part of a stream with the numbers of tokens, if it is wanted."""
-        if not self.asked.with_usage:
-            return None
-        return {**self._chunk([]), "usage": self.usage()}
-
-    def usage(self) -> dict[str, int]:
-        """Return how many tokens were read and written."""
-        rows = self.completions.items()
-        read = sum(text.prompt_tokens for row, text in rows if row % self.asked.count == 0)
-        written = sum(len(text.tokens) for _, text in rows)
-        return {
-            "prompt_tokens": read,
-            "completion_tokens": written,
-            "total_tokens": read + written,
-        }
-
-    def _head(self, kind: str) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": self.asked.model,
-        }
-
-    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        kind = "chat.completion.chunk" if self.asked.is_chat else "text_completion"
-        usage = {"usage": None} if self.asked.with_usage else {}
-        return {**self._head(kind), "choices": choices, **usage}
-
-    def _choice(self, row: int, text: str, end: Completion | None, name: str) -> dict[str, Any]:
-        if not self.asked.is_chat:
-            return {**self._place(row, end), "text": text}
-        message = {"role": "assistant", "content": text, "refusal": None}
-        return {**self._place(row, end), name: message}
-
-    def _place(self, row: int, end: Completion | None) -> dict[str, Any]:
-        reason = None if end is None else "stop" if end.finish == STOP else "length"
-        return {"index": row, "finish_reason": reason, "logprobs": None}

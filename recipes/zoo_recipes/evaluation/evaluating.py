@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from zoo_registry import UsageError
 from zoo_runtime.trained import Trained
 
 _SHOWN_TEXT = 80
+# Texts that are written side by side: each has a cache.
+_WRITTEN = 128
 # A fraction of so many examples is known to 10 points at best: 1.96 * sqrt(0.25 / 100) = 0.098.
 SMALL_GROUP = 100
 MOST_GROUPS = 50
@@ -79,7 +82,14 @@ def evaluate_trained(
         word = slice_by if isinstance(slice_by, str) else "slice_by"
         names = as_groups(values_of(read, slice_by), word, len(read.examples.raws))
     source = source_of(trained, read.recipe, read.examples)
-    found = observe(trained.runner(used).run, read.recipe, task, source, trained.labels or ())
+    found = observe(
+        trained.runner(used).run,
+        read.recipe,
+        task,
+        source,
+        trained.labels or (),
+        write=partial(_texts_of, trained, used, read.examples.raws) if task == PAIRS else None,
+    )
     estimates = measured(found.rows, resamples=resamples, together=found.together)
     labels = _names(trained.labels or (), found.outcomes)
     groups = None
@@ -102,6 +112,13 @@ def evaluate_trained(
         groups=groups,
         **_classified(found.outcomes, labels, estimates, read),
     )
+
+
+def _texts_of(trained: Trained, runtime: str, raws: Sequence[str]) -> list[str]:
+    """Return what a seq2seq model writes to texts, as users let it write: with its cache."""
+    generator = trained.text_generator(runtime)
+    parts = (raws[at : at + _WRITTEN] for at in range(0, len(raws), _WRITTEN))
+    return [made.text for part in parts for made in generator.complete(part, seed=0)]
 
 
 def _check(task: str, slice_by: Any, resamples: int) -> None:

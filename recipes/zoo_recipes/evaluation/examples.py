@@ -26,6 +26,7 @@ from zoo_recipes.datasets.rows import Examples, class_names
 from zoo_recipes.evaluation.measuring import Observed
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.resampling import Numbers
+from zoo_recipes.metrics.texts import Texts
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_recipes.tasks.objectives import label_feature, make_source
 from zoo_registry import UsageError, ZooError
@@ -331,6 +332,9 @@ def _answers(found: Observed, labels: Sequence[str]) -> Iterator[tuple[str, Sequ
     elif isinstance(outcomes, MultiLabels):
         yield "labels", _names(outcomes.targets > 0, labels)
         yield "predicted", _names(outcomes.logits >= 0, labels)
+    elif isinstance(outcomes, Texts):
+        yield "target", outcomes.wanted
+        yield "predicted", outcomes.made
     elif isinstance(outcomes, Numbers) and np.size(outcomes.targets) == len(outcomes):
         yield "target", np.ravel(outcomes.targets).tolist()
         yield "predicted", np.ravel(outcomes.predictions).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from zoo_recipes.metrics.texts import (
     ENTITY_F1,
     count_entities,
     count_texts,
-    count_words,
+    count_written,
     read_windows,
 )
 from zoo_recipes.recipe import Recipe
@@ -112,7 +112,7 @@ def scored_outputs(outputs: Mapping[str, Any], targets: Any) -> Any:
 def _counted(predict: Predictor, recipe: Recipe, source: ArraySource) -> dict[str, float]:
     """Return the metrics that need all predictions, some of them as words again."""
     if isinstance(source, Pairs):
-        return point(count_words(*written(predict, source)))
+        return point(count_written(written(predict, source), source.texts))
     if isinstance(source, Tags):
         return tag_metrics(predict, source)
     if isinstance(source, Ratings):
@@ -230,7 +230,13 @@ class Observed:
 
 
 def observe(
-    predict: Predictor, recipe: Recipe, task: str, source: ArraySource, labels: Sequence[str]
+    predict: Predictor,
+    recipe: Recipe,
+    task: str,
+    source: ArraySource,
+    labels: Sequence[str],
+    *,
+    write: Callable[[], Sequence[str]] | None = None,
 ) -> Observed:
     """Run a model on all examples of a split.
 
@@ -240,6 +246,8 @@ def observe(
         task: The model's head.
         source: The examples.
         labels: Class names, for tags of words.
+        write: Returns the texts that a seq2seq model writes, of all examples; by default they are
+            written by ``predict``, token by token.
 
     Raises:
         UsageError: A task that has no metrics yet.
@@ -259,7 +267,7 @@ def observe(
         collected.append(_kept(source, targets, made))
     # Nothing is collected of texts that are generated token by token.
     outcomes: Outcomes = (
-        count_texts(*written(predict, source))
+        count_texts(write() if write else written(predict, source), source.texts)
         if isinstance(source, Pairs)
         else _joined_outcomes(task, source, collected, labels)
     )

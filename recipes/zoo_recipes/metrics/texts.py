@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -77,11 +78,15 @@ class Texts:
     """Written texts, counted as sacrebleu and rouge-score do.
 
     Args:
+        made: The texts.
+        wanted: What they were to be.
         words: Of the same texts.
         ngrams: By metric, what sacrebleu counts in each text, float (texts, counts).
         rouge: By metric, the F1 of each text, float (texts,).
     """
 
+    made: Sequence[str]
+    wanted: Sequence[str]
     words: Words
     ngrams: dict[str, Any]
     rouge: dict[str, Any]
@@ -96,7 +101,8 @@ class Texts:
             {name: array[rows] for name, array in arrays.items()}
             for arrays in (self.ngrams, self.rouge)
         )
-        return Texts(self.words.take(rows), ngrams, rouge)
+        made, wanted = (np.asarray(texts, object)[rows] for texts in (self.made, self.wanted))
+        return Texts(made, wanted, self.words.take(rows), ngrams, rouge)
 
     def metrics(self, weights: Any) -> dict[str, Any]:
         """Return metrics by name; BLEU and chrF are in 0..100, all else is a fraction."""
@@ -132,6 +138,8 @@ def count_texts(made: Sequence[str], wanted: Sequence[str]) -> Texts:
     scorer = RougeScorer(list(ROUGE), tokenizer=_WordsOfAnyScript())
     scored = [scorer.score(right, text) for right, text in zip(wanted, made, strict=True)]
     return Texts(
+        made,
+        wanted,
         count_words(made, wanted),
         {
             name: np.asarray(metric._extract_corpus_statistics(made, [list(wanted)]), np.float64)
@@ -153,6 +161,19 @@ def _apart(letter: str) -> str:
         return " "
     is_word = unicodedata.name(letter, "").partition(" ")[0] in _SPACELESS
     return f" {letter} " if is_word else letter
+
+
+def count_written(made: Sequence[str], wanted: Sequence[str]) -> Texts | Words:
+    """Return the counts of written texts, those of their words alone without ``text-metrics``.
+
+    A training does not fail at its end for a metric that evaluation can add.
+
+    Args:
+        made: What the model wrote.
+        wanted: What it was to write.
+    """
+    is_installed = find_spec("sacrebleu") and find_spec("rouge_score")
+    return (count_texts if is_installed else count_words)(made, wanted)
 
 
 def text_metrics() -> dict[str, Any]:

@@ -22,9 +22,11 @@ class Pairs(PreparedArrays):
 
     Args:
         tokenizer: A ``tokenizers.Tokenizer`` of both sides; ``[EOS]`` begins and ends a target.
+        texts: The targets as texts, whole: what is written is compared with these.
     """
 
     tokenizer: Any
+    texts: Sequence[str]
 
     @property
     def end(self) -> int:
@@ -61,7 +63,7 @@ def pairs(sources: Arrays, targets: Sequence[str], tokenizer: Any, length: int) 
         "decoder_token_ids": np.where(following > 0, before, 0),
         "decoder_padding_mask": (following > 0).astype(np.int32),
     }
-    return Pairs({**sources, **decoder}, following, tokenizer)
+    return Pairs({**sources, **decoder}, following, tokenizer, targets)
 
 
 def decode(predict: Predictor, source: Pairs) -> Any:
@@ -101,16 +103,11 @@ def _as_int32(arrays: Arrays) -> Arrays:
     return {name: np.ascontiguousarray(array, np.int32) for name, array in arrays.items()}
 
 
-def written(predict: Predictor, source: Pairs) -> tuple[list[str], list[str]]:
-    """Return the texts that a model writes, and those that it was to write.
+def written(predict: Predictor, source: Pairs) -> list[str]:
+    """Return the texts that a model writes, without special tokens.
 
     Args:
         predict: A seq2seq model.
         source: The pairs.
     """
-    made, wanted = (
-        # Special tokens, the end among them, are left out.
-        decoded(source.tokenizer, [row.tolist() for row in rows])
-        for rows in (decode(predict, source), source.targets)
-    )
-    return made, wanted
+    return decoded(source.tokenizer, [row.tolist() for row in decode(predict, source)])

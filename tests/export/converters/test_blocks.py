@@ -66,7 +66,7 @@ def test_a_graph_in_blocks_is_what_the_standard_says(bits):
         "table/integers": (onnx.TensorProto.INT8, (300, 64)),
         "table/scales": (onnx.TensorProto.FLOAT, (300, 1)),
         "kernel/integers": (few, (64, 64)),
-        "kernel/scales": (onnx.TensorProto.FLOAT, (2 if bits == 4 else 1, 64)),
+        "kernel/scales": (onnx.TensorProto.FLOAT, (1, 64)),
         "odd": (onnx.TensorProto.FLOAT, (64, 41)),
     }
     ids = np.array([[3, 7], [299, 0]])

@@ -77,7 +77,7 @@ def unigram():
 
 
 @cache
-def sentence_piece() -> bytes:
+def sentence_piece(kind="bpe") -> bytes:
     """SentencePiece as that of Gemma: byte pairs, and bytes of what is in no vocabulary."""
     import sentencepiece
 
@@ -86,7 +86,8 @@ def sentence_piece() -> bytes:
         sentence_iterator=iter(TEXTS),
         model_writer=file,
         vocab_size=400,
-        model_type="bpe",
+        hard_vocab_limit=False,
+        model_type=kind,
         byte_fallback=True,
         normalization_rule_name="identity",
         add_dummy_prefix=False,

@@ -30,13 +30,27 @@ CASES = {
 }
 
 
-def made(model, folder, convert=litertlm.convert, **options):
-    """Convert in this process and return the file with what it was planned by."""
-    plan = make_plan(models.request_of(model, folder, **options), folder, LITERT_LM)
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """Give a model by its name with what its files are made of, found out once."""
+    found = {}
+
+    def of(name):
+        if name not in found:
+            make, tokenizer, chat, *_ = CASES[name]
+            folder, model = tmp_path_factory.mktemp(name), make()
+            asked = models.request_of(model, folder, tokenizer and tokenizer(), chat=chat)
+            found[name] = model, make_plan(asked, folder, LITERT_LM)
+        return found[name]
+
+    return of
+
+
+def made(model, plan, folder, convert=litertlm.convert):
+    """Convert in this process."""
     path = folder / "tiny.litertlm"
     about = {"name": "tiny", PLAN: plan.data()}
-    facts = convert(Conversion(model, (), (), path, about=about))
-    return path, plan, facts
+    return path, convert(Conversion(model, (), (), path, about=about))
 
 
 def raw_texts(path, prompts, count):
@@ -63,11 +77,10 @@ def whole_logits(model, tokens):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_litert_lm_writes_what_keras_writes(name, tmp_path):
-    make, tokenizer, chat, start, stops = CASES[name]
-    tokenizer = tokenizer and tokenizer()
-    model = make()
-    path, plan, facts = made(model, tmp_path, tokenizer=tokenizer, chat=chat)
+def test_litert_lm_writes_what_keras_writes(name, planned, tmp_path):
+    *_, start, stops = CASES[name]
+    model, plan = planned(name)
+    path, facts = made(model, plan, tmp_path)
     assert (plan.language.start, plan.language.stops) == (start, stops)
     # Its logits and conversation too, by the functions that verify every export.
     outputs = run_samples(LITERT_LM, path, plan.samples(), plan.conversation)
@@ -96,11 +109,9 @@ def test_litert_lm_writes_what_keras_writes(name, tmp_path):
 @pytest.mark.parametrize(
     ("scheme", "dtype", "allowed"), [("float16", "float16", 0.01), ("dynamic-int8", "int8", 0.1)]
 )
-def test_small_weights_write_what_their_own_graph_says(scheme, dtype, allowed, tmp_path):
-    fmt, model = find(f"litertlm:{scheme}"), models.llama()
-    path, plan, facts = made(
-        model, tmp_path, convert=load_target(fmt.converter), tokenizer=models.unigram()
-    )
+def test_small_weights_write_what_their_own_graph_says(scheme, dtype, allowed, planned, tmp_path):
+    fmt, (model, plan) = find(f"litertlm:{scheme}"), planned("llama")
+    path, facts = made(model, plan, tmp_path, load_target(fmt.converter))
     # The table of tokens, which is the kernel of the logits too, is stored once.
     counts = {name: size // np.dtype(name).itemsize for name, size in facts["weights"].items()}
     assert counts[dtype] > model.get_layer("token_embedding").count_params() - 1

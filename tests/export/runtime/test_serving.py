@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2 as httpx
+import numpy as np
 import openai
 import pytest
 from serving_processes import Process, figures, served, wait_for
@@ -69,6 +70,45 @@ def test_completions_are_those_of_the_library(client, generator):
     tokens = generator.tokenizer.encode("Once").ids
     (alone,) = client.completions.create(model="writer", prompt=tokens, **given | {"n": 1}).choices
     assert alone.text == generator.complete(["Once"], max_new_tokens=12, **kept)[0].text
+
+
+def test_probabilities_are_those_of_the_whole_model(client, server, byte_writer, generator):
+    given = {"model": "writer", "max_tokens": 6, "temperature": 0, "logprobs": 3}
+    made = client.completions.create(prompt="Once", **given).choices[0]
+    (wanted,) = generator.complete(["Once"], max_new_tokens=6, do_sample=False)
+    tokens = [*generator.tokenizer.encode("Once").ids, *wanted.tokens]
+    bundle = load_bundle(byte_writer)
+    row = np.array([tokens], np.int32)
+    arrays = {t.name: row if t.name == "token_ids" else np.ones_like(row) for t in bundle.inputs}
+    logits = bundle.run(arrays)["logits"][0, 3:-1].astype(np.float64)
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    own = logs[np.arange(6), wanted.tokens]
+    np.testing.assert_allclose(made.logprobs.token_logprobs, own, atol=1e-4)
+    best = np.sort(logs)[:, :-4:-1]
+    # Pieces of characters have one text.
+    for found, values in zip(made.logprobs.top_logprobs, best, strict=True):
+        assert np.abs(values[:, None] - [*found.values()]).min(axis=0).max() < 1e-4
+    assert made.logprobs.text_offset[0] == 0
+    # The same in a stream, and drawn hotter: it is the model that says them.
+    parts = [*client.completions.create(prompt="Once", stream=True, **given)]
+    told = [p.choices[0].logprobs.token_logprobs for p in parts if p.choices[0].logprobs]
+    np.testing.assert_allclose(np.concatenate(told), own, atol=1e-4)
+    chat = {**given, "logprobs": True, "top_logprobs": 2, "temperature": 9, "seed": 3}
+    messages = [{"role": "user", "content": "Hi"}]
+    answer = client.chat.completions.create(messages=messages, **chat).choices[0]
+    assert [len(each.top_logprobs) for each in answer.logprobs.content] == [2] * 6
+    first = answer.logprobs.content[0]
+    assert bytes(first.bytes).decode() == first.token
+    assert first.logprob < first.top_logprobs[0].logprob
+    pieces = client.chat.completions.create(messages=messages, stream=True, **chat)
+    chunks = [each.choices[0].logprobs for each in pieces]
+    told = [token.logprob for chunk in chunks if chunk for token in chunk.content]
+    assert told == [each.logprob for each in answer.logprobs.content]
+    answer = HTTP.post(
+        f"{server.address}/v1/chat/completions",
+        json={"model": "writer", "messages": messages, "top_logprobs": 2},
+    )
+    assert answer.json()["error"]["message"] == "'top_logprobs' goes with 'logprobs': true."
 
 
 def test_a_stream_is_the_text_in_parts_of_whole_characters(client):
@@ -140,7 +180,7 @@ def test_a_text_follows_a_schema(client):
 
 REFUSED = [
     ({"model": "writter"}, 404, "There is no model 'writter'. Did you mean 'writer'?"),
-    ({"logprobs": 0}, 400, "'logprobs' is not offered by this server."),
+    ({"logprobs": 21}, 400, "'logprobs' is 21: it must be 0 to 20."),
     ({"frequency_penalty": 0.5}, 400, "'frequency_penalty' is not offered"),
     ({"temprature": 1}, 400, "unknown key 'temprature'. Did you mean 'temperature'?"),
     ({"temperature": "hot"}, 400, "The request.temperature must be float or null, not str 'hot'."),

@@ -1,14 +1,17 @@
 """What exported models say of texts: parts of them, and texts that they write."""
 
 import json
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
+import onnx
 import pytest
 from fuzz_subjects import save_tokenizer
+from hostile_files import rehash
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import zoo
@@ -16,6 +19,8 @@ from zoo_export import export
 from zoo_models.build import get_model
 from zoo_registry import UsageError
 from zoo_runtime.answers.prediction import Span, answer, best_spans, entities
+from zoo_runtime.bundle import load_bundle
+from zoo_runtime.errors import BundleError, VerificationError
 from zoo_runtime.manifest import Manifest
 
 FORMATS = ["tflite", "onnx"]
@@ -165,6 +170,8 @@ def test_several_labels_and_a_number(tmp_path):
     assert row.value == 3.5
 
 
+REFUSES = {False: "onnxruntime refuses", True: "does not give what Keras gave: output 'logits'"}
+
 # -- texts that are written -----------------------------------------------------------------------
 
 
@@ -240,6 +247,20 @@ def test_written_texts_are_worth_what_those_of_keras_are(speller, runtime):
 
 
 @pytest.mark.slow
+def test_perplexity_is_of_the_targets_and_not_of_their_padding(speller):
+    run, bundle = speller
+    with np.load(run.path / "examples.npz") as saved:
+        inputs = {name.removeprefix("x/"): saved[name] for name in saved.files if name != "y"}
+        targets = saved["y"]
+    logits = np.asarray(run.model()(inputs), np.float64)
+    logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    found = np.take_along_axis(logs, targets[..., None], axis=-1)[..., 0]
+    wanted = np.exp(-found[inputs["decoder_padding_mask"] > 0].mean())
+    for artifact in bundle.artifacts:
+        assert artifact.verification.perplexity == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.slow
 def test_the_command_prints_the_target_text(speller):
     _, bundle = speller
     command = [sys.executable, "-m", "zoo.cli", "predict", str(bundle.path), "abacus"]
@@ -312,6 +333,29 @@ def test_two_threads_generate_with_one_bundle(writer):
     with ThreadPoolExecutor(4) as pool:
         found = pool.map(lambda n: generators[n % 2].complete(["once"], seed=n)[0].text, range(4))
         assert list(found) == alone
+
+
+@pytest.mark.slow
+def test_the_cache_of_another_model_is_refused(writer, tmp_path):
+    """Also where its manifest was written anew: of other tensors, or of other values."""
+    name = "writer.onnx.decode.onnx"
+    for of_other_values in (False, True):
+        folder = tmp_path / str(of_other_values)
+        shutil.copytree(writer[1].path, folder)
+        model = onnx.load(folder / name, load_external_data=False)
+        if of_other_values:
+            (node,) = (n for n in model.graph.node if "logits" in n.output)
+            node.output[list(node.output).index("logits")] = "half"
+            model.graph.node.append(onnx.helper.make_node("Add", ["half", "half"], ["logits"]))
+        else:
+            model.graph.input[-1].name = "past_key_values.9.key"
+        (folder / name).write_bytes(model.SerializeToString())
+        with pytest.raises(BundleError, match="it was cut or changed"):
+            load_bundle(folder).text_generator("onnx").complete(["once"])
+        rehash(folder, name)
+        with pytest.raises(BundleError if not of_other_values else VerificationError) as caught:
+            load_bundle(folder).text_generator("onnx").complete(["once"])
+        assert REFUSES[of_other_values] in str(caught.value)
 
 
 @pytest.mark.slow

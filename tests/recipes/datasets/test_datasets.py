@@ -141,6 +141,18 @@ def test_words_and_phonemes(data_dir):
     assert len({phoneme for text in spoken.values() for phoneme in text.split()}) == 39
 
 
+def test_translations_are_split_by_message(data_dir):
+    builder = open_dataset("django_translations", data_dir=data_dir, download=True)
+    english = {}
+    for split, rows in (("train", 6059), ("validation", 263), ("test", 733)):
+        pairs = read_split(builder, split, input=("text", "english"), label=None).raws
+        assert len(pairs) == rows
+        english[split] = {message for _, message in pairs}
+    # Whatever language a message is in: none that is tested was seen in training.
+    assert [len(messages) for messages in english.values()] == [687, 31, 84]
+    assert sum(map(len, english.values())) == len(set().union(*english.values()))
+
+
 def test_prompts_in_two_languages_are_split_by_what_they_say(data_dir):
     builder = open_dataset("asterisk_prompts", data_dir=data_dir, download=True)
     parts = {}

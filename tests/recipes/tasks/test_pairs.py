@@ -1,5 +1,8 @@
 """Texts that become other texts: arrays, decoding, and a whole training."""
 
+import csv
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +40,13 @@ def test_the_target_begins_and_ends_with_its_mark(source):
     assert inputs["decoder_padding_mask"].tolist() == [[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]]
     cut = pairs({}, TARGETS, source.tokenizer, 2)
     assert cut.targets.tolist() == [[b, end], [a, end]]
+    # What is written is compared with the whole of it.
+    logits = np.eye(source.tokenizer.get_vocab_size())[cut.targets]
+    made = written(lambda inputs: {"logits": logits}, replace(cut, inputs=source.inputs))
+    assert point(count_words(made, cut.texts)) == {
+        "exact_match": 0.5,
+        "error_rate": pytest.approx(1 / 3),
+    }
 
 
 def test_decoding_gives_what_the_model_itself_says_of_it(source):
@@ -60,7 +70,7 @@ def test_metrics_of_right_and_wrong_answers(source):
     def figures(tokens):
         """Return those of a model that answers with known tokens."""
         logits = np.eye(source.tokenizer.get_vocab_size())[tokens]
-        return point(count_words(*written(lambda inputs: {"logits": logits}, source)))
+        return point(count_words(written(lambda inputs: {"logits": logits}, source), source.texts))
 
     assert figures(source.targets) == {"exact_match": 1.0, "error_rate": 0.0}
     wrong = source.targets.copy()
@@ -106,9 +116,12 @@ def test_a_training_on_words_and_phonemes(data_dir, tmp_path):
         "g2p",
     )
     run = train(recipe, out=tmp_path / "run", data_dir=data_dir, download=True, verbose=False)
-    assert set(run.metrics) == {"loss", "exact_match", "error_rate"}
+    assert set(run.metrics) > {"loss", "exact_match", "error_rate", "bleu", "chrf", "rouge_l"}
     assert run.history["loss"][1] < run.history["loss"][0]
-    found = evaluate(run, data_dir=data_dir)
+    # The training writes by reading the whole text each time, an evaluation with the cache.
+    found = evaluate(run, data_dir=data_dir, examples=tmp_path / "texts.csv")
+    rows = list(csv.DictReader((tmp_path / "texts.csv").open()))
+    right = [row["target"] == row["predicted"] for row in rows]
+    assert (len(right), np.mean(right)) == (117, pytest.approx(found.metrics["exact_match"]))
     assert {name: found.metrics[name] for name in run.metrics} == pytest.approx(run.metrics)
     assert set(found.metrics) == set(found.intervals)
-    assert set(found.metrics) > {"bleu", "chrf", "rouge_1", "rouge_2", "rouge_l"}

@@ -53,7 +53,8 @@ class KerasGenerator:
 
         self.reading = reading
         self.grown = {name for name, entry in reading.entries.items() if entry.grows}
-        compiled = partial(tf.function, autograph=False)
+        # Texts that are written side by side become fewer as they end: one graph takes any number.
+        compiled = partial(tf.function, autograph=False, reduce_retracing=True)
         self.first = {every: compiled(partial(self._first, every)) for every in (False, True)}
         self.following = {every: compiled(partial(self._next, every)) for every in (False, True)}
         self.encode = compiled(reading.encode)

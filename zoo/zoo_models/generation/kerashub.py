@@ -122,7 +122,9 @@ class _Writing:
         self.rows, self.count = ops.shape(tokens)
         kept = reading.past.get(KEY.format(0))
         self.kept = 0 if kept is None else ops.shape(kept)[2]
-        self.slot = self.kept if reading.slot is None else reading.slot
+        # Of a layer's arguments either all are tensors or none.
+        slot = self.kept if reading.slot is None else reading.slot
+        self.slot = ops.convert_to_tensor(slot, "int32")
         # Who reads one token has room for it.
         self.has_room = reading.slot is not None and kept is not None and tokens.shape[1] == 1
         self.rooms: list[tuple[Any, Any]] = []

@@ -293,6 +293,8 @@ def _with_scales(kept: Any) -> tuple[Any, Any]:
 def _kept_tokens(past: Mapping[str, Any]) -> Any:
     """Return how many tokens there is room for in what was kept."""
     kept = past.get(KEY.format(0))
+    if isinstance(kept, Rounded):
+        kept = kept.integers
     return 0 if kept is None else ops.shape(kept)[2]
 
 

@@ -23,9 +23,9 @@ from zoo_export.converters.tracing import (
     trace_function,
     with_batch,
 )
+from zoo_export.options import INT8
 from zoo_export.reading.signature import layer_of
 from zoo_runtime.errors import Blame, ExportError
-from zoo_runtime.formats import FLOAT32
 from zoo_runtime.running.sessions import SIGNATURE
 from zoo_runtime.tensors import BATCH, Tensor
 from zoo_system.errors import first_line, plain
@@ -67,7 +67,7 @@ def convert(
         traced = [trace(conversion, signature) for signature in conversion.signatures]
         traced += [trace_function(conversion.model, f) for f in conversion.functions]
     content = from_graphs(traced, conversion.model, configure)
-    if conversion.functions and conversion.options.cache_dtype != FLOAT32:
+    if conversion.functions and conversion.options.cache_dtype == INT8:
         content = edits.dequantize_inputs(content)
     edits.write(conversion.path, change(content))
     facts = inspect(conversion, integer=integer)

@@ -451,30 +451,29 @@ def _packed(model: Any, largest: int) -> bytearray:
     return content
 
 
-# A cache in float16 or int8, made float32 by DEQUANTIZE.
+# A cache in int8, made float32 by DEQUANTIZE.
 #
-# TensorFlow's converter makes it so by CAST, which XNNPACK leaves to LiteRT's own kernels: a thread
-# computes one number after the other, and the graph falls apart at every layer.
+# TensorFlow's converter makes it so by CAST, which XNNPACK leaves to LiteRT's own kernels, so that
+# its graph falls apart at every layer. It leaves float16 to them in either way.
 
 
 def dequantize_inputs(content: bytes) -> bytes:
-    """Return a file whose inputs of float16 and int8 become float32 by DEQUANTIZE, not by CAST."""
+    """Return a file whose inputs of int8 become float32 by DEQUANTIZE with a scale of 1."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    changed = False
     for graph in model.subgraphs:
         editor = Editor(model, graph)
+        kinds, inputs = editor.schema.TensorType, set(map(int, graph.inputs))
         for node in editor.nodes("CAST"):
             index, output = int(node.inputs[0]), int(node.outputs[0])
-            given, made = graph.tensors[index], graph.tensors[output]
-            kinds = editor.schema.TensorType
-            narrow = given.type in (kinds.FLOAT16, kinds.INT8) and made.type == kinds.FLOAT32
-            if index not in list(graph.inputs) or not narrow:
-                continue
-            if given.type == kinds.INT8:
-                given.quantization = editor.schema.QuantizationParametersT()
-                given.quantization.scale = np.ones(1, np.float32)
-                given.quantization.zeroPoint = np.zeros(1, np.int64)
-            new = editor.node("DEQUANTIZE", [index], output, _DEQUANTIZE_VERSION)
-            graph.operators[graph.operators.index(node)] = new
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+            types = graph.tensors[index].type, graph.tensors[output].type
+            if index in inputs and types == (kinds.INT8, kinds.FLOAT32):
+                affine = editor.schema.QuantizationParametersT()
+                affine.scale, affine.zeroPoint = np.ones(1, np.float32), np.zeros(1, np.int64)
+                graph.tensors[index].quantization = affine
+                at = graph.operators.index(node)
+                graph.operators[at] = editor.node("DEQUANTIZE", [index], output)
+                changed = True
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model)) if changed else content

@@ -21,8 +21,6 @@ from zoo_runtime.tensors import Array
 
 # The first opset with integers of four bits and a scale for each block, and its version of files.
 _OPSET, _IR_VERSION = 21, 10
-# ONNX Runtime takes a quarter less time for int8 in blocks of 128 than in blocks of 32.
-_LARGEST = {8: 128, 4: 32}
 _PARTS = ("integers", "scales")
 
 
@@ -52,7 +50,7 @@ def to_blocks(proto: Any, bits: int, vocab_size: int, kept: Collection[str] = ()
         few = bits if is_factor and tensor.dims[1] != vocab_size else 8
         matrix = numpy_helper.to_array(tensor)
         matrix = matrix.T if is_factor else matrix
-        size = block_size(matrix.shape[1], _LARGEST[few])
+        size = block_size(matrix.shape[1])
         if size is not None:
             blocks = in_blocks(np.ascontiguousarray(matrix), few, size, signed_scales=True)
             nodes |= _stored(graph, tensor.name, blocks, uses)

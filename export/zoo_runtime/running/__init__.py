@@ -13,7 +13,7 @@ from zoo_registry import UsageError, ZooError, load_target
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import Format
 from zoo_runtime.optional import is_installed, missing
-from zoo_runtime.tensors import BATCH, Array, Arrays, Tensor, bind, split
+from zoo_runtime.tensors import BATCH, Array, Arrays, Tensor, bind, joined, split
 
 MAX_THREADS = 1024
 # Letters of a runtime's reason.
@@ -66,6 +66,8 @@ class Runner:
         self.session = session
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
+        # In their order.
+        self._names = dict.fromkeys(tensor.name for tensor in self.outputs)
         first = self.inputs[0].shape[0]
         fixed = (first,) if isinstance(first, int) else ()
         self._batch_sizes = tuple(batch_sizes) or fixed
@@ -91,8 +93,10 @@ class Runner:
         if not self._batch_sizes:
             return self._run(arrays)
         rows = len(next(iter(arrays.values())))
-        parts = [self._run(part) for part in split(arrays, self._batch_sizes)]
-        return {t.name: np.concatenate([p[t.name] for p in parts])[:rows] for t in self.outputs}
+        if rows in self._batch_sizes:
+            return self._run(arrays)
+        outputs = joined([self._run(part) for part in split(arrays, self._batch_sizes)])
+        return {name: array[:rows] for name, array in outputs.items()}
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -112,10 +116,10 @@ class Runner:
             outputs = self.session.run(arrays)
         except Exception as error:  # each runtime has its own kinds
             raise BundleError(f"The model fails in its runtime: {_reason(error)}") from error
-        wanted = [tensor.name for tensor in self.outputs]
-        if sorted(outputs) != sorted(wanted):
+        if outputs.keys() != self._names.keys():
+            wanted = list(self._names)
             raise BundleError(f"The model gives {sorted(outputs)}; its manifest says {wanted}.")
-        return outputs
+        return {name: outputs[name] for name in self._names}
 
 
 def check_threads(threads: int | None) -> None:

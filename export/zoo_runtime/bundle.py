@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from zoo_registry import UsageError
 from zoo_runtime import files
@@ -22,17 +22,18 @@ from zoo_runtime.contents import (
 )
 from zoo_runtime.errors import VerificationError
 from zoo_runtime.formats import find
-from zoo_runtime.generation.by_runtime import Generator, RuntimeGenerator
-from zoo_runtime.generation.generator import Decoders
-from zoo_runtime.generation.search import Decoder
-from zoo_runtime.generation.trained import recomputing, text_generator
 from zoo_runtime.manifest import MANIFEST, TRAIN_FORMAT, Artifact
 from zoo_runtime.running import Options, Runner, check_installed, check_threads
-from zoo_runtime.running.training import Trainer, open_trainer
 from zoo_runtime.tensors import Array, Arrays
 from zoo_runtime.trained import KERAS, predictions
 from zoo_runtime.verification import Verification, why
 from zoo_runtime.verifying import ensure_verified, remember, try_artifact
+
+if TYPE_CHECKING:
+    from zoo_runtime.generation.by_runtime import Generator
+    from zoo_runtime.generation.generator import Decoders
+    from zoo_runtime.generation.search import Decoder
+    from zoo_runtime.running.training import Trainer
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,10 @@ class Bundle(Contents):
             UsageError: A model of another task, or one without a tokenizer.
             BundleError: The artifact is damaged, as for :meth:`runner`.
         """
+        # Most models write no texts, and a prediction is to begin at once.
+        from zoo_runtime.generation.by_runtime import RuntimeGenerator
+        from zoo_runtime.generation.trained import recomputing, text_generator
+
         artifact = self.artifact(runtime)
         if find(artifact.format).writes:
             writer: Any = self.runner(runtime, threads, provider).session
@@ -224,6 +229,8 @@ class Bundle(Contents):
             >>> losses[-1] < losses[0]
             True
         """
+        from zoo_runtime.running.training import open_trainer
+
         with self._opening(self.artifact(TRAIN_FORMAT), Options(threads)) as path:
             return open_trainer(path, threads=threads)
 

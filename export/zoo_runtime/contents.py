@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime import files
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import find
-from zoo_runtime.generation.search import Decoder
 from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Decoding, Manifest
 from zoo_runtime.optional import is_installed, source
 from zoo_runtime.preprocess import as_step
@@ -24,6 +23,9 @@ from zoo_runtime.tensors import Arrays, Tensor, fits_shape
 from zoo_system import folders
 from zoo_system.durable import sha256
 from zoo_system.folders import is_plain_name
+
+if TYPE_CHECKING:
+    from zoo_runtime.generation.search import Decoder
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zoo_registry import UsageError
 from zoo_runtime.answers.prediction import (
@@ -16,10 +16,12 @@ from zoo_runtime.answers.prediction import (
     prepare,
     preprocessor_of,
 )
-from zoo_runtime.generation.by_runtime import Generator
 from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import Tensor
+
+if TYPE_CHECKING:
+    from zoo_runtime.generation.by_runtime import Generator
 
 # What computes a run; a bundle has its formats.
 KERAS = "keras"

@@ -43,12 +43,10 @@ from zoo_runtime.contents import (
 )
 from zoo_runtime.errors import BundleError, ExportError, VerificationError
 from zoo_runtime.formats import Format, find
-from zoo_runtime.generation.checking import compare_cached
 from zoo_runtime.generation.files import LOGITS
 from zoo_runtime.manifest import EDGES, SAMPLES, TRAIN_FORMAT, Artifact, Manifest
 from zoo_runtime.preprocessing_checks import check_preprocessing
 from zoo_runtime.running import AS_USUAL, Options, Runner, check_installed
-from zoo_runtime.running.training import open_trainer
 from zoo_runtime.saved_samples import (
     EDGE,
     EXAMPLE,
@@ -63,7 +61,6 @@ from zoo_runtime.saved_samples import (
 )
 from zoo_runtime.tensors import Array, Arrays, Tensor, evenly, fits
 from zoo_runtime.verification import Comparison, Fit, Verification, why
-from zoo_runtime.writing import written_again
 from zoo_system import processes
 from zoo_system.folders import cache_folder
 from zoo_system.processes import signal_name
@@ -91,6 +88,8 @@ def run_samples(
     check_preprocessing(bundle.manifest, bundle.assets)
     fmt, outputs = find(artifact.format), bundle.manifest.outputs
     if fmt.writes:
+        from zoo_runtime.writing import written_again
+
         row = written_again(artifact, runner or open_unverified(bundle, artifact, options))
         return replace(artifact.verification, tolerance=fmt.tolerance, comparisons=(row,))
     taken = bundle.manifest.inputs
@@ -137,6 +136,8 @@ def _cached(
     about = artifact.generation
     if about is None:
         return ()
+    from zoo_runtime.generation.checking import compare_cached
+
     decoders = open_decoders_unverified(bundle, artifact, options)
     return tuple(
         compare_cached(
@@ -360,6 +361,8 @@ def main(folder: str, format_name: str, digest: str, options: str) -> None:
 def _exercise(bundle: Contents, artifact: Artifact, options: Options) -> Verification:
     verification = run_samples(bundle, artifact, options)
     if artifact.format == TRAIN_FORMAT:
+        from zoo_runtime.running.training import open_trainer
+
         sample = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)[0].inputs
         path = files.safe_path(bundle.path, artifact.path)
         open_trainer(path, threads=options.threads).rehearse(sample)

@@ -10,18 +10,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from zoo_models.build import check_backend
 from zoo_models.saved import keras_runner, load_run_model
-from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.answers.prediction import Prediction
 from zoo_runtime.bundle import Bundle, is_bundle, load_bundle
-from zoo_runtime.generation.generator import Decoders, TextGenerator
-from zoo_runtime.generation.trained import recomputing, text_generator
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info, resuming
 from zoo_runtime.running import Runner
@@ -30,6 +25,12 @@ from zoo_runtime.trained import KERAS, check_keras, predictions
 from zoo_system import folders
 from zoo_system.durable import sha256, unwritable, write_text
 from zoo_system.errors import first_line
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+    from zoo_recipes.recipe import Recipe
+    from zoo_runtime.generation.generator import Decoders, TextGenerator
 
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
 # What a run is to replace, until it is known that it can.
@@ -71,6 +72,9 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The recipe as it was trained."""
+        # Predicting, with a bundle or a run, needs none.
+        from zoo_recipes.recipe import as_recipe
+
         return as_recipe(self.info.recipe, self.path.name)
 
     @property
@@ -189,6 +193,8 @@ class Run:
             ZooError: As :meth:`model`.
         """
         self.runtime(runtime)
+        from zoo_runtime.generation.trained import text_generator
+
         return text_generator(self, self._decoders)
 
     def _decoders(self, length: int | None) -> Decoders:
@@ -198,6 +204,8 @@ class Run:
             return keras_decoders(self.model())
         except UsageError as error:
             warnings.warn(f"Every token reads the whole text again: {error}", stacklevel=2)
+            from zoo_runtime.generation.trained import recomputing
+
             return recomputing(self._runner, length)
 
     @cached_property
@@ -465,4 +473,6 @@ def _read_history(path: Path) -> dict[str, list[float]]:
 
 @cache
 def _history_adapter() -> TypeAdapter[dict[str, list[float]]]:
+    from pydantic import TypeAdapter
+
     return TypeAdapter(dict[str, list[float]])

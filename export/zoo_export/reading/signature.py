@@ -94,7 +94,7 @@ class Signature:
         if self.batch is None:
             return joined([run(part) for part in batches(arrays, MAX_BATCH)])
         rows = len(next(iter(arrays.values())))
-        found = joined([run(part) for part in split(arrays, [self.batch])])
+        found = joined([run(part) for part in split(arrays, (self.batch,))])
         return {name: array[:rows] for name, array in found.items()}
 
     def consumers(self, name: str) -> list[Any]:

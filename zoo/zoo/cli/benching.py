@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import zoo_registry
+from zoo.cli.options import data_dir, download
 from zoo.cli.output import as_json, next_step, print_json, print_table, progress_bar, refuse, size
-from zoo.cli.training import data_dir, download
 from zoo_registry import UsageError, ZooError, did_you_mean
 
 if TYPE_CHECKING:

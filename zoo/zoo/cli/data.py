@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from zoo.cli.options import as_columns, column
 from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
-from zoo.cli.training import as_columns, column
 from zoo_recipes.custom_data.report import DataReport, Suspect
 
 MOST_CLASSES = 40

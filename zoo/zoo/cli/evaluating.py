@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.options import as_columns, column, data_dir, download
 from zoo.cli.output import as_json, next_step, one_line, print_json, print_table
-from zoo.cli.training import as_columns, column, data_dir, download
 
 if TYPE_CHECKING:
     from zoo_recipes.evaluation.results import Evaluation, Groups

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.options import as_columns, column
 from zoo.cli.output import (
     PROVIDER_HELP,
     as_json,
@@ -20,13 +21,14 @@ from zoo.cli.output import (
     print_table,
     refuse,
 )
-from zoo.cli.training import as_columns, column
 from zoo_registry import UsageError
 from zoo_runtime.answers.prediction import Prediction, as_plain
 
 _TOP_K = 3
 # Told apart by people who see few colours: https://jfly.uni-koeln.de/color/.
 _COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+# Ends of files that hold one input: what reads tables is not imported for them.
+_OF_ONE = (".png", ".jpg", ".jpeg", ".wav", ".npy", ".txt")
 # Inputs that are predicted together.
 _AT_ONCE = 32
 
@@ -110,10 +112,12 @@ def predict(
 
 
 def _is_many(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> bool:
+    # A text may be as long as it likes, and longer than the name of any file.
+    if len(word) >= 1024 or not preprocessing or word.lower().endswith(_OF_ONE):
+        return False
     from zoo_recipes.custom_data.raw_inputs import is_many
 
-    # A text may be as long as it likes, and longer than the name of any file.
-    return len(word) < 1024 and bool(preprocessing) and is_many(Path(word))
+    return is_many(Path(word))
 
 
 def _predict_all(

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from zoo.cli.options import data_dir, download
 from zoo.cli.output import as_json, next_step, print_json, print_table
-from zoo.cli.training import data_dir, download
 from zoo_recipes.reporting.comparing import SORTED_BY, RunRow, differences, list_runs
 from zoo_registry import ZooError
 from zoo_system.errors import first_line

@@ -8,22 +8,13 @@ from typing import Any, Literal
 
 import click
 
+from zoo.cli.options import as_columns, column, data_dir, download
 from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo_recipes.distributed.cluster import LOCAL, Workers
 from zoo_recipes.trackers.energy import COUNTRY_VARIABLE
-from zoo_registry import UsageError
 
 # Of a table of folds: as many as 80 columns hold.
 MOST_METRICS = 5
-data_dir = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="Where prepared data sets are; by default where TFDS keeps them.",
-)
-column = click.option(
-    "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Of your own data: text=review."
-)
-download = click.option("--download", is_flag=True, help="Download the data set if needed.")
 energy = click.option("--energy", is_flag=True, help="Measure energy, with codecarbon.")
 country = click.option(
     "--country",
@@ -241,11 +232,3 @@ def country_of(*, energy: bool, country: str | None) -> str | None:
             f"{COUNTRY_VARIABLE}=DEU in the environment."
         )
     return country if energy else None
-
-
-def as_columns(columns: tuple[str, ...]) -> dict[str, str] | None:
-    """Return the columns that ``--column ROLE=NAME`` names; ``None`` where there are none."""
-    for column in columns:
-        if "=" not in column:
-            raise UsageError(f"--column {column} is not ROLE=NAME, such as text=review.")
-    return dict(column.split("=", 1) for column in columns) or None

@@ -12,18 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.options import as_columns, column, data_dir, download
 from zoo.cli.output import as_json, console, next_step, print_json, print_table
-from zoo.cli.training import (
-    as_columns,
-    column,
-    country,
-    country_of,
-    data_dir,
-    download,
-    energy,
-    mlflow,
-    track,
-)
+from zoo.cli.training import country, country_of, energy, mlflow, track
 from zoo_system.errors import first_line
 from zoo_system.processes import interruptible
 

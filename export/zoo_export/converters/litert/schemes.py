@@ -213,7 +213,7 @@ def _calibrated(
 
     def representative() -> Iterator[Any]:
         for signature, size in conversion.signatures.items():
-            for part in split(rows, [size or 1]):
+            for part in split(rows, (size or 1,)):
                 yield signature, part
 
     def configure(converter: Any) -> None:

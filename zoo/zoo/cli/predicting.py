@@ -113,7 +113,9 @@ def predict(
 
 def _is_many(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> bool:
     # A text may be as long as it likes, and longer than the name of any file.
-    if len(word) >= 1024 or not preprocessing or word.lower().endswith(_OF_ONE):
+    if len(word) >= 1024 or not preprocessing:
+        return False
+    if word.lower().endswith(_OF_ONE) and not Path(word).is_dir():
         return False
     from zoo_recipes.custom_data.raw_inputs import is_many
 

@@ -65,7 +65,7 @@ datasets: Registry[Any] = Registry(
     builtin="zoo_recipes.datasets.catalog:DATASETS",
     coerce="zoo_recipes.datasets.catalog:as_dataset",
     verify="zoo_recipes.datasets.loading:check_builder",
-    separators="_",
+    separator="_",
 )
 # `saved_model` is TensorFlow's own word, and onnxruntime-genai is a package.
 formats: Registry[Any] = Registry(
@@ -74,7 +74,7 @@ formats: Registry[Any] = Registry(
     builtin="zoo_runtime.formats:FORMATS",
     coerce="zoo_runtime.formats:as_format",
     verify="zoo_runtime.formats:check_format",
-    separators="_-",
+    separator="_-",
 )
 _FUNCTION = "zoo_registry.specs:as_function"
 trackers: Registry[FunctionSpec] = Registry("tracker", group="zoo.trackers", coerce=_FUNCTION)

@@ -46,7 +46,7 @@ class Registry(Generic[T]):
             raises ``TypeError`` for anything else.
         verify: ``"module:function"`` that tries what a value stands for and raises whatever fails,
             for ``zoo plugins``; ``None`` if there is nothing more to try.
-        separators: What may stand between the words of a name.
+        separator: Characters that may stand between the words of a name.
         catalogs: The entry-point group whose values are tables, each name in them prefixed with
             that of the entry point; ``None`` if there is none.
 
@@ -64,7 +64,7 @@ class Registry(Generic[T]):
         builtin: str | None = None,
         coerce: str,
         verify: str | None = None,
-        separators: str = "-",
+        separator: str = "-",
         catalogs: str | None = None,
     ) -> None:
         self.kind = kind
@@ -73,8 +73,8 @@ class Registry(Generic[T]):
         self.catalogs = catalogs
         self._coerce = coerce
         self._verify = verify
-        self._grammar = re.compile(f"[a-z0-9]+([{re.escape(separators)}.][a-z0-9]+)*")
-        self._separators = separators
+        self._grammar = re.compile(f"[a-z0-9]+([{re.escape(separator)}.][a-z0-9]+)*")
+        self._separator = separator
         self._aliases: dict[str, str] = {}
         self._values: dict[str, T] = {}
         # What is known of plugins that were not imported here, and which of them are broken.
@@ -412,7 +412,7 @@ class Registry(Generic[T]):
         )
 
     def _bad(self, name: str) -> str:
-        between = " or ".join(f"'{separator}'" for separator in self._separators)
+        between = " or ".join(f"'{each}'" for each in self._separator)
         return (
             f"'{name}' is not a {self.kind} name: use lower-case letters and digits, with "
             f"{between} between words and '.' within a number."

@@ -9,6 +9,7 @@ import numpy as np
 from zoo_models.weights.gguf_tokenizer import UnreadTokenizerError, build_tokenizer
 from zoo_runtime.generation.sentencepiece import SentencePieceTokenizer
 from zoo_runtime.optional import need
+from zoo_runtime.tokenizing import encoded
 
 # What such models read in ways of their own: spaces, digits, new lines, what is in no vocabulary.
 _TEXTS = (
@@ -37,12 +38,12 @@ def as_tokenizers(source: SentencePieceTokenizer) -> Any:
         kind = library.TrainerSpec.ModelType.Name(proto.trainer_spec.model_type).lower()
         raise UnreadTokenizerError(f"a SentencePiece model of kind {kind}; one of bpe is read")
     tokenizer = build_tokenizer(_metadata(proto, source.start))
-    for text in _TEXTS:
-        wanted, found = source.encode(text).ids, tokenizer.encode(text).ids
-        if wanted != found:
+    rows = zip(_TEXTS, encoded(source, _TEXTS), encoded(tokenizer, _TEXTS), strict=True)
+    for text, wanted, found in rows:
+        if wanted.ids != found.ids:
             raise UnreadTokenizerError(
-                f"the SentencePiece model reads {text!r} as {wanted[:8]}, and what is made of it "
-                f"as {found[:8]}"
+                f"the SentencePiece model reads {text!r} as {wanted.ids[:8]}, and what is made of "
+                f"it as {found.ids[:8]}"
             )
     return tokenizer
 

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peers.generation import answer, ready_to_load
 from rich.console import Console
 from rich.table import Table
 
@@ -279,28 +280,6 @@ def _seconds(act: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-_before_loading = [0]
-
-
-def ready_to_load() -> None:
-    """Note what this process holds before the model is loaded."""
-    _before_loading[0] = _memory("VmRSS")
-
-
-def _memory(which: str) -> int:
-    rows = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return 1024 * int(rows[which].split()[0])
-
-
-def serve(name: str, kind: str, folder: str, threads: str) -> None:
-    """Generate once to warm up, and once for each line of standard input."""
-    run = contestant(name, kind, Path(folder), int(threads))
-    run()
-    print("ready", _memory("VmHWM") - _before_loading[0], flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(run()), flush=True)
-
-
 @contextmanager
 def _process(words: list[str], threads: int) -> Iterator[tuple[_Generate, int]]:
     """Start a contestant; yield what lets it generate once, and the bytes that it took."""
@@ -350,7 +329,8 @@ def measure(words: dict[str, list[str]], threads: int, rounds: int) -> dict[str,
 
 def main() -> None:
     if sys.argv[1:2] == ["--serve"]:
-        serve(*sys.argv[2:])
+        name, kind, work, threads = sys.argv[2:]
+        answer(contestant(name, kind, Path(work), int(threads)))
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")

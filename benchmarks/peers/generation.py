@@ -30,6 +30,14 @@ def _memory(which: str) -> int:
     return 1024 * int(rows[which].split()[0])
 
 
+def answer(run: _Generate) -> None:
+    """Generate once to warm up, and once for each line of standard input."""
+    run()
+    print("ready", _memory("VmHWM") - _before_loading[0], flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(run()), flush=True)
+
+
 def of_transformers(name: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
@@ -216,11 +224,7 @@ def main() -> None:
         snapshot(name, Path(folder))
         return
     threads, *sizes = map(int, numbers)
-    run = contestant(kind, name, Path(folder), threads, sizes)
-    run()
-    print("ready", _memory("VmHWM") - _before_loading[0], flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(run()), flush=True)
+    answer(contestant(kind, name, Path(folder), threads, sizes))
 
 
 if __name__ == "__main__":

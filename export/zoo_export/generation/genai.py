@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zoo_export.converters.cache_names import DOTTED
-from zoo_export.converters.generation import for_onnx
+from zoo_export.converters.generation import bytes_per_token, for_onnx
 from zoo_export.converters.tracing import Conversion
 from zoo_export.generation.dialect import (
     CONVERSATION,
@@ -69,9 +66,11 @@ def make(conversion: Conversion, convert: Callable[[Conversion], dict[str, Any]]
     _write(folder / TOKENIZER_CONFIG, _tokenizer_config(language, plan["context"]))
     shapes = [entry.shape for entry in about.cache]
     _write(folder / CONFIG, _config(language, plan["context"], about.vocab_size, shapes))
-    numbers = sum(math.prod(size for size in shape if size is not None) for shape in shapes)
-    cache_bytes = plan["context"] * numbers * np.float32().nbytes
-    return {**facts, "context_length": plan["context"], "cache_bytes": cache_bytes}
+    return {
+        **facts,
+        "context_length": plan["context"],
+        "cache_bytes": plan["context"] * bytes_per_token(about),
+    }
 
 
 def _tokenizer_config(language: Language, context: int) -> dict[str, Any]:

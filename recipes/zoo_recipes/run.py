@@ -12,7 +12,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from zoo_models.build import check_backend
+from zoo_models.backend import check_backend
 from zoo_models.saved import keras_runner, load_run_model
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.answers.prediction import Prediction

@@ -21,8 +21,6 @@ from zoo.cli.output import (
     print_table,
     warn_of_broken_plugins,
 )
-from zoo.cli.sizing import cost_data, print_cost
-from zoo_models.sizing import size
 from zoo_registry import ModelSpec, Registry
 
 pattern_argument = click.argument("pattern", default="*", metavar="[GLOB]")
@@ -45,7 +43,9 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
         print_json([_model_row(name) for name in names])
         return
     asked = pattern != "*" or any(value for key, value in filters.items() if key != "sort")
-    rows = [_model_row(name) for name in names if asked or not _cataloged(name)]
+    # Hundreds of names of other libraries would bury ours.
+    hidden = set() if asked else set(zoo_registry.models.cataloged()).intersection(names)
+    rows = [_model_row(name) for name in names if name not in hidden]
     print_table(
         ("NAME", "FAMILY", "PARAMETERS", "MULT-ADDS", "TASKS", "SUMMARY"),
         [
@@ -62,23 +62,11 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
         right=("PARAMETERS", "MULT-ADDS"),
     )
     _count(rows, "model", pattern)
-    if not asked:
-        _count_catalogs(names)
+    for prefix, number in sorted(Counter(name.partition("/")[0] for name in hidden).items()):
+        click.echo(f"And {number} of {prefix}: zoo models '{prefix}/*'")
     warn_of_broken_plugins()
     if rows:
         next_step(f"zoo show {rows[0]['name']}")
-
-
-def _cataloged(name: str) -> bool:
-    # The owner of a name in a catalog is the catalog's prefix, not the distribution.
-    return zoo_registry.models.owner(name) != zoo_registry.models.origin(name).distribution
-
-
-def _count_catalogs(names: Sequence[str]) -> None:
-    # Hundreds of names of other libraries would bury ours.
-    prefixes = Counter(name.partition("/")[0] for name in names if _cataloged(name))
-    for prefix, number in sorted(prefixes.items()):
-        click.echo(f"And {number} of {prefix}: zoo models '{prefix}/*'")
 
 
 def _first_tasks(tasks: Sequence[str]) -> str:
@@ -112,6 +100,9 @@ def show(name: str, as_json: bool, **sizes: Any) -> None:
 
     Costs are multiply-adds and memory, from the model's graph: no weight is allocated.
     """
+    from zoo.cli.sizing import cost_data, print_cost
+    from zoo_models.sizing import size
+
     spec = zoo_registry.models.get(name)
     given = {key: value for key, value in sizes.items() if value is not None}
     cost = size(spec, **given) if given else None

@@ -8,13 +8,12 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
 from typing import Any
 
 import click
 
 from zoo.cli import INTERRUPTED
-from zoo_models.build import check_backend
+from zoo_models.backend import CheckedKeras
 from zoo_registry import ZooError, did_you_mean, load_target
 from zoo_system.errors import printable
 from zoo_system.fast_keras import fast_keras
@@ -76,15 +75,6 @@ GROUPS = {
     },
 }
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
-
-
-class CheckedKeras(MetaPathFinder):
-    """Refuses to import Keras on another backend, whichever command is the first to want it."""
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        """Find nothing, having looked."""
-        if fullname == "keras":
-            check_backend()
 
 
 class ZooGroup(click.Group):

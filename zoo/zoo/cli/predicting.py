@@ -74,7 +74,7 @@ def predict(
     object such as '{"age": 31, "colour": "red"}', of tagged words a JSON list of them. A folder, or
     a table (CSV, TSV, JSON, JSONL, Parquet), is predicted file by file or row by row.
     """
-    from zoo_models.build import check_backend
+    from zoo_models.backend import check_backend
     from zoo_recipes.run import Run, open_trained
 
     trained = open_trained(source)

@@ -69,7 +69,7 @@ def serve(
     one by the Open Inference Protocol (/v2/models/NAME/infer). /health and /metrics (Prometheus)
     say how it is. Ctrl-C ends it.
     """
-    from zoo_models.build import check_backend
+    from zoo_models.backend import check_backend
     from zoo_recipes.run import Run, open_trained
 
     template = None if chat_template is None else read_text("--chat-template", chat_template)

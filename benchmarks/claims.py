@@ -158,10 +158,14 @@ def pages() -> list[Path]:
 def _table(claims: Mapping[str, Claim], rows: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| what | result | command |", "| --- | --- | --- |"]
     for row in rows:
-        result = REFERENCE.sub(lambda found: _stated(found[1], claims), row["result"])
+        result = REFERENCE.sub(lambda found: _short(_stated(found[1], claims)), row["result"])
         commands = ", ".join(f"`{claims[name].command}`" for name in row["claims"])
         lines.append(f"| {row['what']} | {result} | {commands} |")
     return "\n".join(lines) + "\n"
+
+
+def _short(number: str) -> str:
+    return re.sub(r"^0\.", ".", number)
 
 
 def _stated(reference: str, claims: Mapping[str, Claim]) -> str:
@@ -169,7 +173,7 @@ def _stated(reference: str, claims: Mapping[str, Claim]) -> str:
     name, _, figure = reference.rpartition(".")
     if reference in claims:
         (alone,) = claims[reference].figures.values()
-        return re.sub(r"^0\.", ".", alone.stated)
+        return alone.stated
     if name not in claims or figure not in claims[name].figures:
         raise KeyError(f"{{{reference}}} is no figure of claims.toml and no recipe's.")
     return claims[name].figures[figure].stated

@@ -38,7 +38,7 @@ FOUND = ROOT / "build" / "claims.json"
 INDEX = "https://pypi.org/simple/"
 # Where a page has a figure, invisible where the page is read: <!--cold-start.models-->12<!---->.
 MARK = re.compile(r"(<!--([a-z0-9.+-]+\.[a-z0-9-]+)-->)([^<]*)(<!---->)")
-ROWS = re.compile(r"(<!--results-->\n).*?(<!---->)", re.DOTALL)
+TABLE = re.compile(r"(<!--rows:([a-z]+)-->\n).*?(<!---->)", re.DOTALL)
 REFERENCE = re.compile(r"\{([^{}]+)\}")
 _LINES_OF_TABLES = str.maketrans("│┃|", "   ")
 STANDS, FELL, NOT_RUN = "stands", "fell", "could not be run here"
@@ -105,14 +105,10 @@ class Claim:
         return ", ".join(need for need in self.needs if not _is_here(need))
 
 
-def read(path: Path = DATA) -> tuple[dict[str, Claim], list[dict[str, Any]]]:
-    """Return the claims by name, and the rows of the README's table.
-
-    Every recipe whose result was measured is a claim of its own: the recipe states it.
-    """
-    given = tomllib.loads(path.read_text(encoding="utf-8"))
-    claims = {name: _claim(row) for name, row in given.get("claims", {}).items()}
-    return claims, given.get("rows", [])
+def read() -> tuple[dict[str, Claim], dict[str, list[dict[str, Any]]]]:
+    """Return the claims by name, and the rows of each table that is made of them."""
+    given = tomllib.loads(DATA.read_text(encoding="utf-8"))
+    return {name: _claim(row) for name, row in given["claims"].items()}, given["rows"]
 
 
 def of_recipes() -> dict[str, Claim]:
@@ -138,16 +134,18 @@ def _claim(row: Mapping[str, Any]) -> Claim:
 # -- the pages ---------------------------------------------------------------------------------
 
 
-def written(text: str, claims: Mapping[str, Claim], rows: Sequence[Mapping[str, Any]]) -> str:
+def written(
+    text: str, claims: Mapping[str, Claim], rows: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> str:
     """Return a page with the figures that are stated now.
 
     Example:
         >>> claim = Claim("zoo models", {"ratio": Figure("13", "x")})
-        >>> written("<!--list.ratio-->20<!----> times", {"list": claim}, [])
+        >>> written("<!--list.ratio-->20<!----> times", {"list": claim}, {})
         '<!--list.ratio-->13<!----> times'
     """
     page = MARK.sub(lambda mark: mark[1] + _stated(mark[2], claims) + mark[4], text)
-    return ROWS.sub(lambda found: found[1] + _table(claims, rows) + found[2], page)
+    return TABLE.sub(lambda found: found[1] + _table(claims, rows[found[2]]) + found[3], page)
 
 
 def pages() -> list[Path]:

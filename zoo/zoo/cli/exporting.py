@@ -274,24 +274,22 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
 
     rows = []
     scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
+    timed = ["LATENCY ms"] if latencies else []
     for artifact in bundle.artifacts:
         figures = artifact.verification
         row = [
             artifact.format,
-            str(bundle.path / artifact.path),
             size(artifact.bytes),
             f"{figures.max_abs_diff:.1e}",
             f"{figures.top1_agreement:.1%}" if figures.top1_agreement is not None else "-",
         ]
         if scored:
             row.append(f"{figures.accuracy:.4f}" if figures.accuracy is not None else "-")
-        rows.append([*row, f"{latencies[artifact.format]:.2f}"] if latencies else row)
-    timed = ["LATENCY ms"] if latencies else []
-    print_table(
-        ["FORMAT", "PATH", "SIZE", "DIFFERENCE", "SAME ANSWER", *scored, *timed],
-        rows,
-        right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
-    )
+        if latencies:
+            row.append(f"{latencies[artifact.format]:.2f}")
+        rows.append([*row, str(bundle.path / artifact.path)])
+    numbers = ["SIZE", "DIFFERENCE", "SAME ANSWER", *scored, *timed]
+    print_table(["FORMAT", *numbers, "PATH"], rows, right=numbers)
     for artifact in bundle.artifacts:
         for note in [*verification_notes(artifact.verification), *notes(artifact.facts)]:
             click.echo(f"{artifact.format}: {note}")

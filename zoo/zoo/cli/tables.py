@@ -56,12 +56,14 @@ def table(
             room = None if width is None else width - taken
             yield from ((line, not number) for line in _wrapping(row, widths, to_right, room))
         return
-    beside = _fitting(widths[:-1], width)
+    beside, named = _fitting(widths[:-1], width), widths[-1] < NARROWEST
     for number, row in enumerate((columns, *rows)):
         yield _line(row[:beside], widths, to_right), True
-        facts = zip(columns[beside:-1], row[beside:-1], strict=True)
+        # What is short would not be understood without its name; a text is, under the header.
+        ends = len(row) if named else len(row) - 1
+        facts = zip(columns[beside:ends], row[beside:ends], strict=True)
         under = [f"{column} {text}" for column, text in facts if text] if number else []
-        for line in [*_packed(under, width), *wrapped(row[-1], width - len(INDENT))]:
+        for line in [*_packed(under, width), *wrapped("".join(row[ends:]), width - len(INDENT))]:
             yield INDENT + line, not number
 
 

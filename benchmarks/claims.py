@@ -22,7 +22,7 @@ import sys
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,7 @@ FOUND = ROOT / "build" / "claims.json"
 INDEX = "https://pypi.org/simple/"
 # Where a page has a figure, invisible where the page is read: <!--cold-start.models-->12<!---->.
 MARK = re.compile(r"(<!--([a-z0-9.+-]+\.[a-z0-9-]+)-->)([^<]*)(<!---->)")
-TABLE = re.compile(r"(<!--rows:([a-z]+)-->\n).*?(<!---->)", re.DOTALL)
+TABLE = re.compile(r"(<!--rows:([a-z-]+)-->\n).*?(<!---->)", re.DOTALL)
 REFERENCE = re.compile(r"\{([^{}]+)\}")
 _LINES_OF_TABLES = str.maketrans("│┃|", "   ")
 STANDS, FELL, NOT_RUN = "stands", "fell", "could not be run here"
@@ -105,10 +105,10 @@ class Claim:
         return ", ".join(need for need in self.needs if not _is_here(need))
 
 
-def read() -> tuple[dict[str, Claim], dict[str, list[dict[str, Any]]]]:
-    """Return the claims by name, and the rows of each table that is made of them."""
+def read() -> tuple[dict[str, Claim], dict[str, dict[str, Any]]]:
+    """Return the claims by name, and head and rows of each table that is made of them."""
     given = tomllib.loads(DATA.read_text(encoding="utf-8"))
-    return {name: _claim(row) for name, row in given["claims"].items()}, given["rows"]
+    return {name: _claim(row) for name, row in given["claims"].items()}, given["tables"]
 
 
 def of_recipes() -> dict[str, Claim]:
@@ -134,9 +134,7 @@ def _claim(row: Mapping[str, Any]) -> Claim:
 # -- the pages ---------------------------------------------------------------------------------
 
 
-def written(
-    text: str, claims: Mapping[str, Claim], rows: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> str:
+def written(text: str, claims: Mapping[str, Claim], tables: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a page with the figures that are stated now.
 
     Example:
@@ -145,17 +143,17 @@ def written(
         '<!--list.ratio-->13<!----> times'
     """
     page = MARK.sub(lambda mark: mark[1] + _stated(mark[2], claims) + mark[4], text)
-    return TABLE.sub(lambda found: found[1] + _table(claims, rows[found[2]]) + found[3], page)
+    return TABLE.sub(lambda found: found[1] + _table(claims, tables[found[2]]) + found[3], page)
 
 
 def pages() -> list[Path]:
     """Return the files in which figures may stand."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def _table(claims: Mapping[str, Claim], rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["| what | result | command |", "| --- | --- | --- |"]
-    for row in rows:
+def _table(claims: Mapping[str, Claim], table: Mapping[str, Any]) -> str:
+    lines = [f"| {' | '.join(table['head'])} |", "| --- | --- | --- |"]
+    for row in table["rows"]:
         result = REFERENCE.sub(lambda found: _short(_stated(found[1], claims)), row["result"])
         commands = ", ".join(f"`{claims[name].command}`" for name in row["claims"])
         lines.append(f"| {row['what']} | {result} | {commands} |")
@@ -274,11 +272,11 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="forget what was found before")
     parser.add_argument("--write", action="store_true", help="only write figures into the pages")
     given = parser.parse_args()
-    claims, rows = read()
+    claims, tables = read()
     claims |= of_recipes()
     if given.write:
         for page in pages():
-            page.write_text(written(page.read_text("utf-8"), claims, rows), "utf-8")
+            page.write_text(written(page.read_text("utf-8"), claims, tables), "utf-8")
         return
     if unknown := set(given.names) - set(claims):
         parser.error(f"no claim is called {', '.join(sorted(unknown))}: {', '.join(claims)}")

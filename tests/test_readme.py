@@ -32,6 +32,16 @@ def test_every_block_of_the_pages_runs(tmp_path: Path) -> None:
     }
 
 
+def test_the_chinese_readme_has_the_same_blocks_and_pictures() -> None:
+    ours, theirs = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md"))
+    for wanted in (r"```.*?```", r"!\[[^]]*\](\([^)]*\))", r"(?<!!)\[[^]]*\](\([^)#]+\))"):
+        found = [re.findall(wanted, text, re.DOTALL) for text in (ours, theirs)]
+        languages = ("(README.md)", "(README.zh-CN.md)")
+        assert [[x for x in each if x not in languages] for each in found] == [
+            [x for x in found[0] if x not in languages]
+        ] * 2
+
+
 def _run_blocks(page: Path, folder: Path) -> dict[str, int]:
     ran = {"python": 0, "sh": 0}
     for language, text in BLOCK.findall(page.read_text(encoding="utf-8")):
@@ -57,7 +67,9 @@ def test_the_make_commands_it_names_exist() -> None:
         assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize(
+    "page", [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+)
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):

@@ -376,7 +376,9 @@ class Registry(Generic[T]):
             choices = " or ".join(f"'{e.qualified}'" for e in entries)
             raise DuplicateNameError(f"{self.kind} '{name}' is claimed by {owners}: say {choices}.")
         self._refuse_of_broken_catalog(name)
-        hint = did_you_mean(name, self._known())
+        from zoo_registry.meanings import other_meanings
+
+        hint = other_meanings(name, self.kind) or did_you_mean(name, self._known())
         raise UnknownNameError(
             f"There is no {self.kind} '{name}'.{hint} `zoo {self.kind}s` lists all."
         )

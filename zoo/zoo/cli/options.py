@@ -19,6 +19,24 @@ column = click.option(
 download = click.option("--download", is_flag=True, help="Download the data set if needed.")
 
 
+class OfRecipe(click.Command):
+    """A command on a recipe: an option that it does not have may be a key of the recipe."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words, and say what to give in place of a key that is none."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from zoo_recipes.overrides import dotted_keys
+
+            found = dotted_keys(error.option_name.lstrip("-").replace("-", "_"))
+            if not found:
+                raise
+            keys = " or ".join(f"--set {key}=VALUE" for key in found)
+            message = f"There is no option {error.option_name}. Did you mean {keys}?"
+            raise click.UsageError(message, ctx) from error
+
+
 def as_columns(columns: tuple[str, ...]) -> dict[str, str] | None:
     """Return the columns that ``--column ROLE=NAME`` names; ``None`` where there are none."""
     for column in columns:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from zoo_system.folders import INFO, MANIFEST
 
@@ -24,31 +25,40 @@ _FOLDERS = {
 _MOST_RECIPES = 4
 
 
-def other_meanings(word: str, wanted: str) -> str:
+class Names(Protocol):
+    """What is asked of a registry here."""
+
+    kind: str
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether a name is known."""
+
+    def names(self) -> list[str]:
+        """Return all names."""
+
+    def peek(self, name: str) -> Any:
+        """Return what a name stands for, if that is known without an import of a plugin."""
+
+
+def other_meanings(word: str, wanted: str, registries: Sequence[Names]) -> str:
     """Return sentences on what a word is, with a leading space each; empty if it is nothing here.
 
     Args:
         word: What was given.
         wanted: The kind that it is not: ``model``, ``recipe``, ``run`` or another one.
-
-    Example:
-        >>> other_meanings("digits-cnn", "model")
-        " 'digits-cnn' is a recipe: `zoo train digits-cnn`."
-        >>> other_meanings("resnet56", "recipe")
-        " 'resnet56' is a model: `zoo show resnet56`. Recipes with it: cifar10-resnet56."
+        registries: Where to look.
     """
-    return "".join(f" {sentence}" for sentence in _meanings(word, wanted))
+    return "".join(f" {sentence}" for sentence in _meanings(word, wanted, registries))
 
 
-def _meanings(word: str, wanted: str) -> Iterator[str]:
-    from zoo_registry import REGISTRIES, models
-
-    kinds = [r.kind for r in REGISTRIES if r.kind != wanted and word in r]
+def _meanings(word: str, wanted: str, registries: Sequence[Names]) -> Iterator[str]:
+    by_kind = {registry.kind: registry for registry in registries}
+    kinds = [kind for kind, registry in by_kind.items() if kind != wanted and word in registry]
     for kind in kinds:
         yield f"'{word}' is a {kind}: `{_USES[kind].format(word)}`."
-    if wanted == "recipe" and (found := _recipes_with(word)):
+    if wanted == "recipe" and (found := _recipes_with(word, by_kind[wanted])):
         yield f"Recipes with it: {', '.join(found)}."
-    if not kinds and any(word in spec.tasks for spec in models.survey(models.names()).values()):
+    if not kinds and "model" in by_kind and _is_task(word, by_kind["model"]):
         yield f"'{word}' is a task: `zoo models --task {word}`, or an option of a model."
     for kind, (folder, file, use) in _FOLDERS.items():
         if kind != wanted and Path(word, file).is_file():
@@ -57,10 +67,13 @@ def _meanings(word: str, wanted: str) -> Iterator[str]:
             yield f"There is a {kind} of that name: {folder}/{word}."
 
 
-def _recipes_with(word: str) -> list[str]:
+def _recipes_with(word: str, recipes: Names) -> list[str]:
     """Return some of the recipes that train a model, or train on a data set."""
-    from zoo_registry import recipes
-
     read = {name: recipes.peek(name) for name in recipes.names()}
     found = [name for name, r in read.items() if r and word in {r.model.name, r.dataset.name}]
     return [*found[:_MOST_RECIPES], "..."] if len(found) > _MOST_RECIPES else found
+
+
+def _is_task(word: str, models: Names) -> bool:
+    specs = (models.peek(name) for name in models.names())
+    return any(word in spec.tasks for spec in specs if spec)

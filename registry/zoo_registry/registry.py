@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -19,6 +19,7 @@ from zoo_registry.entries import (
     local_entry,
     plugin_entry,
 )
+from zoo_registry.meanings import Names, other_meanings
 from zoo_registry.plugins import LOCAL_OWNER
 from zoo_registry.specs import Origin, load_target
 from zoo_system.errors import (
@@ -79,6 +80,8 @@ class Registry(Generic[T]):
         self._separator = separator
         self._aliases: dict[str, str] = {}
         self._values: dict[str, T] = {}
+        # Where a name that is not known here may be known.
+        self.beside: Sequence[Names] = (self,)
         # What is known of plugins that were not imported here, and which of them are broken.
         self._facts: dict[str, T] = {}
         self._broken: set[str] = set()
@@ -376,9 +379,8 @@ class Registry(Generic[T]):
             choices = " or ".join(f"'{e.qualified}'" for e in entries)
             raise DuplicateNameError(f"{self.kind} '{name}' is claimed by {owners}: say {choices}.")
         self._refuse_of_broken_catalog(name)
-        from zoo_registry.meanings import other_meanings
-
-        hint = other_meanings(name, self.kind) or did_you_mean(name, self._known())
+        meanings = other_meanings(name, self.kind, self.beside)
+        hint = meanings or did_you_mean(name, self._known())
         raise UnknownNameError(
             f"There is no {self.kind} '{name}'.{hint} `zoo {self.kind}s` lists all."
         )

@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo_registry import REGISTRIES, UsageError
-from zoo_registry.meanings import other_meanings
+from zoo_registry import REGISTRIES, UsageError, meaning_of
 
 
 def test_every_kind_of_name_is_recognized() -> None:
     for registry in REGISTRIES:
         name = registry.names()[-1]
-        said = other_meanings(name, "nothing")
+        said = meaning_of(name, "nothing")
         assert f"'{name}' is a {registry.kind}: `zoo " in said
-        assert f"is a {registry.kind}" not in other_meanings(name, registry.kind)
+        assert f"is a {registry.kind}" not in meaning_of(name, registry.kind)
 
 
 def test_folders_are_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,13 +25,13 @@ def test_folders_are_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for folder, file in (("runs/mine", "run.json"), ("bundles/mine", "manifest.json")):
         Path(folder).mkdir(parents=True)
         Path(folder, file).touch()
-    assert other_meanings("mine", "model") == (
+    assert meaning_of("mine", "model") == (
         " There is a run of that name: runs/mine. There is a bundle of that name: bundles/mine."
     )
-    assert other_meanings("bundles/mine", "run") == (
+    assert meaning_of("bundles/mine", "run") == (
         " It is a bundle: `zoo predict bundles/mine INPUT`."
     )
-    assert other_meanings("bundles/mine", "bundle") == ""
+    assert meaning_of("bundles/mine", "bundle") == ""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``zoo plugins``: what is installed, what of it is broken; ``zoo check``: a model tried out."""
+"""``zoo plugins``, ``zoo check`` and ``zoo doctor``: what works here, and what does not."""
 
 from __future__ import annotations
 
@@ -134,3 +134,31 @@ def check(
         raise ZooError(f"Model '{name}' failed: {', '.join(failed)}.")
     if not as_json:
         next_step(f"zoo export {name} --to tflite")
+
+
+@click.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """Say what on this machine may keep Kerazoo from working, and how to mend it.
+
+    Looks at versions, packages that hide each other, processor, memory, disk, folders, Keras'
+    settings and plugins. Exits with 1 if there is a problem.
+    """
+    from zoo.doctor import examine
+
+    found = examine()
+    if as_json:
+        print_json([asdict(each) for each in found])
+    else:
+        print_table(
+            ("WHAT", "STATE", "FOUND"),
+            [
+                (each.what, each.state, f"{each.said}. {each.mend}." if each.mend else each.said)
+                for each in found
+            ],
+        )
+    problems = [each.what for each in found if each.state == "problem"]
+    if problems:
+        raise ZooError(f"To be mended: {', '.join(problems)}.")
+    if not as_json:
+        next_step("zoo demo")

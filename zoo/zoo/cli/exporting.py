@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import zoo_registry
+from zoo.cli.options import names_of
 from zoo.cli.output import (
     PROVIDER_HELP,
     as_json,
@@ -81,9 +82,12 @@ def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("source", metavar="RUN|NAME|FILE")
+@click.argument("source", metavar="RUN|NAME|FILE", shell_complete=names_of("run", "model"))
 @click.option(
-    "--to", "wanted", help="FORMAT[:SCHEME] with commas, such as tflite,onnx:int8 [all built in]."
+    "--to",
+    "wanted",
+    shell_complete=names_of("format"),
+    help="FORMAT[:SCHEME] with commas, such as tflite,onnx:int8 [all built in].",
 )
 @click.option(
     "--target",
@@ -93,7 +97,7 @@ def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--zip", "zipped", is_flag=True, help="Write the bundle as one file too, OUT.zip.")
-@click.option("--task", help="Head of a model given by name.")
+@click.option("--task", shell_complete=names_of("task"), help="Head of a model given by name.")
 @click.option(
     "--weights", help="Weights of a model given by name: a file, a snapshot, hf://..., pretrained."
 )
@@ -303,7 +307,7 @@ def print_targets(bundle: Bundle) -> None:
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path), shell_complete=names_of("bundle"))
 @click.option("--runtime", help="One format to verify [all].")
 @click.option("--provider", help=PROVIDER_HELP)
 @as_json

@@ -11,6 +11,7 @@ import click
 
 import zoo_registry
 from zoo.api import SORTED_BY, list_models
+from zoo.cli.options import names_of
 from zoo.cli.output import (
     NUMBER,
     as_json,
@@ -28,7 +29,9 @@ pattern_argument = click.argument("pattern", default="*", metavar="[GLOB]")
 
 @click.command()
 @pattern_argument
-@click.option("--task", help="Only models with this head, such as causal-lm.")
+@click.option(
+    "--task", shell_complete=names_of("task"), help="Only models with this head, such as causal-lm."
+)
 @click.option("--family", help="Only this family, such as bert.")
 @click.option("--tag", help="Only models with this tag.")
 @click.option("--max-params", type=NUMBER, help="At most so many parameters, such as 5M.")
@@ -89,7 +92,7 @@ def _model_row(name: str) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("model"))
 @click.option("--task", help="The head that is sized [the first].")
 @click.option("--batch", type=int, help="Examples at a time [1].")
 @click.option("--seq-len", "sequence_length", type=int, help="Tokens or steps of an example [128].")
@@ -178,7 +181,7 @@ def _recipe_row(name: str, recipe: Any) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("recipe"))
 @as_json
 def recipe(name: str, as_json: bool) -> None:
     """Print a recipe as TOML, to copy and change."""

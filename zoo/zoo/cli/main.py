@@ -72,6 +72,7 @@ GROUPS = {
         "plugins": Command("zoo.cli.plugins:plugins", "List plugins and what is wrong with them."),
         "check": Command("zoo.cli.plugins:check", "Try out what a model promises."),
         "doctor": Command("zoo.cli.plugins:doctor", "Say what is wrong here, and how to mend it."),
+        "completion": Command("zoo.cli.completing:completion", "Complete words in your shell."),
         "demo": Command("zoo.cli.demo:demo", "Train, export, verify and predict in a minute."),
     },
 }
@@ -118,7 +119,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.meta_path.insert(0, CheckedKeras())
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         # `--debug` is understood wherever it stands.
-        cli.main([word for word in given if word != "--debug"], standalone_mode=False)
+        words = [word for word in given if word != "--debug"]
+        cli.main(words, prog_name="zoo", standalone_mode=False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort as aborted:  # what click makes of Ctrl-C, after a new line

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import click
 
 import zoo_registry
+from zoo.cli.options import names_of
 from zoo.cli.output import as_json, next_step, print_json, print_table
 from zoo_registry import ZooError, formats
 from zoo_registry import plugins as discovery
@@ -103,10 +104,15 @@ def _warn_of_absent(entries: tuple[discovery.PluginEntry, ...]) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("model"))
 @click.option("--task", help="Head [the model's first].")
 @click.option("--full-size", is_flag=True, help="As the model is named, not reduced for tests.")
-@click.option("--to", "wanted", help="Formats with commas, or none [all that are built in].")
+@click.option(
+    "--to",
+    "wanted",
+    shell_complete=names_of("format"),
+    help="Formats with commas, or none [all that are built in].",
+)
 @as_json
 def check(
     *, name: str, task: str | None, full_size: bool, wanted: str | None, as_json: bool

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import as_columns, column
+from zoo.cli.options import as_columns, column, names_of
 from zoo.cli.output import (
     PROVIDER_HELP,
     as_json,
@@ -40,7 +40,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
+@click.argument(
+    "source",
+    metavar="RUN|BUNDLE",
+    type=click.Path(path_type=Path),
+    shell_complete=names_of("run", "bundle"),
+)
 @click.argument("raw", metavar="INPUT")
 @click.option("--runtime", help="Of a bundle: tflite, onnx or saved_model [its first].")
 @click.option(

@@ -17,6 +17,7 @@ from zoo_recipes.custom_data.content import (
     class_names,
     digest_of,
 )
+from zoo_recipes.custom_data.files import watched
 from zoo_registry import UsageError
 
 AUDIO = Kind(
@@ -67,7 +68,11 @@ def read_audio_folder(path: Path, columns: Columns) -> Content:
     notes: list[str] = []
     rates: Counter[int] = Counter()
     channels: Counter[int] = Counter()
-    for member in class_members(path, problems, notes):
+    members = class_members(path, notes)
+    for member in watched(members, "reading audio clips"):
+        if isinstance(member, Problem):
+            problems.append(member)
+            continue
         try:
             samples, rate = _checked(member.file)
         except UsageError as error:

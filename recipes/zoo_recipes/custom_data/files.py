@@ -103,14 +103,23 @@ def _counts(name: str) -> bool:
     return not is_ignored and _ABOUT_DATA.fullmatch(name) is None
 
 
-def watched(items: Sequence[T], what: str) -> Iterable[T]:
-    """Return the same items; a bar on the terminal shows how many of many were taken."""
+def watched(items: Iterable[T], what: str, count: int | None = None) -> Iterable[T]:
+    """Return the same items; a bar on the terminal shows how many of many were taken.
+
+    Args:
+        items: A sequence, or what yields ``count`` of them.
+        what: Is done with them.
+        count: Of items.
+    """
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    hidden = len(items) < MANY or not console.is_terminal
-    return track(items, description=what, console=console, transient=True, disable=hidden)
+    total = len(items) if isinstance(items, Sequence) else count
+    hidden = (total or 0) < MANY or not console.is_terminal
+    return track(
+        items, description=what, total=total, console=console, transient=True, disable=hidden
+    )
 
 
 def location(file: Path, path: Path, line: int | None = None) -> str:

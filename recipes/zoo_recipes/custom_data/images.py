@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.custom_data.class_folders import class_members, has_class_folders
+from zoo_recipes.custom_data.class_folders import Member, class_members, has_class_folders
 from zoo_recipes.custom_data.content import (
     CONTRASTIVE_IMAGES,
+    IMAGES_VERSION,
     LABELS,
     BadRecordError,
     Columns,
@@ -22,8 +24,11 @@ from zoo_recipes.custom_data.content import (
     class_names,
     digest_of,
 )
+from zoo_recipes.custom_data.files import watched
 from zoo_recipes.custom_data.several import label_feature
 from zoo_registry import UsageError
+from zoo_runtime.preprocess.pixels import MODES, as_pillow, grey_or_rgb
+from zoo_system import machine
 
 IMAGE_NUMBERS = Kind(
     name="images with a number each",
@@ -33,6 +38,7 @@ IMAGE_NUMBERS = Kind(
     tasks=("image-regression", CONTRASTIVE_IMAGES),
     roles=("image", "target"),
     unit="pixels",
+    version=IMAGES_VERSION,
 )
 IMAGES = Kind(
     name="images in classes",
@@ -40,11 +46,14 @@ IMAGES = Kind(
     label="label",
     tasks=("image-classification", CONTRASTIVE_IMAGES),
     unit="pixels",
+    version=IMAGES_VERSION,
 )
 _MASK = re.compile(r"(.+?)[ _-](?:mask|seg|segmentation|groundtruth)(?:[ _-]?\d+)?")
 # Of 255: twelve bits in sixteen reach 15.
 DARK = 32
 GREY = {"1", "L", "LA", "La", "I", "F"}
+# Images a core that are looked at before they are asked for.
+_AHEAD = 4
 
 
 def is_image_folder(path: Path) -> bool:
@@ -71,7 +80,12 @@ def read_images(path: Path, columns: Columns) -> Content:
     problems: list[Problem] = []
     notes: list[str] = []
     images: list[ImageInfo] = []
-    for member in class_members(path, problems, notes):
+    members = class_members(path, notes)
+    look_at = LookAhead([member.file for member in members if isinstance(member, Member)])
+    for member in watched(members, "reading images"):
+        if isinstance(member, Problem):
+            problems.append(member)
+            continue
         try:
             refuse_mask(member.file)
             image = look_at(member.file)
@@ -117,10 +131,10 @@ def image_content(
     else:
         label = tfds.features.Scalar(np.float32)
     features = {
-        "image": tfds.features.Image(shape=(None, None, channels), encoding_format="png"),
+        "image": tfds.features.Image(shape=(None, None, channels)),
         str(kind.label): label,
     }
-    return Content(kind, features, _decoded(examples, channels), problems, notes)
+    return Content(kind, features, examples, problems, notes)
 
 
 def _darkness(images: Sequence[ImageInfo]) -> list[str]:
@@ -150,14 +164,6 @@ def refuse_mask(file: Path) -> None:
         raise BadRecordError(f"looks like the mask of {other.name}, and no task here learns masks")
 
 
-def _decoded(examples: Sequence[Example], channels: int) -> list[Example]:
-    # When they are written: all together would not fit the memory.
-    return [
-        replace(e, values={**e.values, "image": partial(pixels, e.values["image"], channels)})
-        for e in examples
-    ]
-
-
 @dataclass(frozen=True)
 class ImageInfo:
     """What is known of an image that was decoded once.
@@ -182,12 +188,38 @@ def look_at(file: Path) -> ImageInfo:
         BadRecordError: It is none, or damaged.
     """
     try:
-        image = _opened(file)
-        colours = _pixels_of(image, 3)
+        image = as_pillow(file)
+        colours = pixels(image, 3)
     except Exception as error:  # Pillow raises anything on a damaged file
         raise BadRecordError(f"is not an image: {_reason(error, file)}") from error
     digest = digest_of(str(colours.shape), colours.tobytes())
     return ImageInfo(digest, colours.shape[:2], _is_grey(image), int(colours.max()))
+
+
+class LookAhead:
+    """Looks at images as :func:`look_at` does, in several threads before they are asked for.
+
+    Args:
+        files: All of them, in about the order in which they will be asked for.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self._at = {file: at for at, file in enumerate(files)}
+        self._found: dict[Path, Future[ImageInfo]] = {}
+        self._pool = ThreadPoolExecutor(machine.cores())
+
+    def __call__(self, file: Path) -> ImageInfo:
+        """Return what an image is.
+
+        Raises:
+            BadRecordError: It is none, or damaged.
+        """
+        at = self._at[file]
+        for coming in self._files[at : at + _AHEAD * machine.cores()]:
+            if coming not in self._found:
+                self._found[coming] = self._pool.submit(look_at, coming)
+        return self._found[file].result()
 
 
 def orientation_of(file: Path) -> int:
@@ -204,28 +236,16 @@ def orientation_of(file: Path) -> int:
     return int(found) if found in range(1, 9) else 1
 
 
-def pixels(file: Path, channels: int) -> Any:
+def pixels(raw: Any, channels: int) -> Any:
     """Return an image as the preprocessing of a bundle reads it, uint8 (height, width, channels).
 
     Args:
-        file: Of any format that Pillow reads.
+        raw: The path or the bytes of a file of any format that Pillow reads, or a Pillow image.
         channels: 1 for grey, 3 for RGB.
     """
-    return _pixels_of(_opened(file), channels)
-
-
-def _opened(file: Path) -> Any:
-    from zoo_runtime.preprocess.pixels import as_pillow
-
-    return as_pillow(file)
-
-
-def _pixels_of(image: Any, channels: int) -> Any:
     import numpy as np
 
-    from zoo_runtime.preprocess.pixels import MODES, grey_or_rgb
-
-    array = np.asarray(grey_or_rgb(image, MODES[channels]), np.uint8)
+    array = np.asarray(grey_or_rgb(as_pillow(raw), MODES[channels]), np.uint8)
     return array.reshape(*array.shape[:2], channels)
 
 

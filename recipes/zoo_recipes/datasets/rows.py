@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.custom_data.audio import RATE, SAMPLES
-from zoo_recipes.custom_data.content import LOCATION
+from zoo_recipes.custom_data.content import DIGEST, LOCATION
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.audio import as_mono
@@ -72,6 +72,9 @@ class Examples:
         classes: Their names, in the order of their indices.
         locations: Of custom data: which record of the files each is, as messages have it; else
             ``None``.
+        digests: Of each input before preprocessing, where they are known.
+        resized: Whether they are images that the step ``image`` has resized and cropped, and would
+            crop once more.
     """
 
     raws: Sequence[Any]
@@ -80,6 +83,8 @@ class Examples:
     groups: Sequence[Any] | None = None
     classes: Sequence[str] = ()
     locations: Sequence[str] | None = None
+    digests: Sequence[str] | None = None
+    resized: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,10 @@ class SplitReader:
         resized = _resizer(self.steps)
         read = {name: audio_reader(known[name], self.steps) or resized for name in self.inputs}
         names = known[self.group] if self.group else None
-        dataset = self.builder.as_dataset(split=self.split, shuffle_files=False)
-        for example in _examples_of(dataset):
+        dataset = self.builder.as_dataset(
+            split=self.split, shuffle_files=False, decoders=self._decoders()
+        )
+        for example in examples_of(dataset):
             for name in features:
                 _update(digest, example[name])
             parts = tuple(_joined(_text_or_same(read[name](example[name]))) for name in self.inputs)
@@ -121,6 +128,15 @@ class SplitReader:
                 _named(_text_or_same(example[self.group]), names) if self.group else None,
                 _location(example.get(LOCATION)),
             )
+
+    def _decoders(self) -> Any:
+        """Return what leaves the files of images where they are, unless they are an input."""
+        import tensorflow_datasets as tfds
+
+        if DIGEST not in self.builder.info.features:
+            return None
+        names = {*self.inputs, self.label, self.group, LOCATION} - {None}
+        return tfds.decode.PartialDecoding(dict.fromkeys(names, True))
 
     def image_size(self, first: RawExample) -> tuple[int, ...] | None:
         """Return height, width and channels that preprocessing makes of images in uint8."""
@@ -133,7 +149,7 @@ class SplitReader:
         return (*step["size"], step.get("channels", 3))
 
 
-def _examples_of(dataset: Any) -> Iterator[dict[str, Any]]:
+def examples_of(dataset: Any, fetched: int = _FETCHED) -> Iterator[dict[str, Any]]:
     """Yield the examples; those of one size are fetched many at a time, in half of it."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -142,7 +158,7 @@ def _examples_of(dataset: Any) -> Iterator[dict[str, Any]]:
     if not all(isinstance(s, tf.TensorSpec) and s.shape.is_fully_defined() for s in specs):
         yield from tfds.as_numpy(dataset)
         return
-    for batch in tfds.as_numpy(dataset.batch(_FETCHED)):
+    for batch in tfds.as_numpy(dataset.batch(fetched)):
         for row in range(len(tf.nest.flatten(batch)[0])):
             yield tf.nest.map_structure(itemgetter(row), batch)
 
@@ -210,13 +226,13 @@ def _resizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
 
     if [step.get("step") for step in steps] != ["image"]:
         return lambda raw: raw
-    preprocessor = Preprocessor(steps)
+    step: Any = Preprocessor(steps).steps[0]
 
     def resized(raw: Any) -> Any:
-        (pixels,) = preprocessor.batch([raw]).values()
-        # Pillow resizes uint8 to uint8: nothing is lost, and preprocessing leaves it as it is.
-        smaller = raw.dtype == np.uint8 and pixels.size < raw.size
-        return pixels[0].astype(np.uint8) if smaller else raw
+        (pixels,) = step.batch([raw]).values()
+        # Pillow resizes uint8 to uint8: nothing is lost.
+        wanted = raw.dtype == np.uint8 and (step.crops or pixels.size < raw.size)
+        return pixels[0].astype(np.uint8) if wanted else raw
 
     return resized
 

@@ -159,9 +159,9 @@ def _check_same_data(folder: Path, before: DatasetInfo, found: DatasetInfo) -> N
     if known is not None and known != found.fingerprint:
         if found.own is not None and before.version != found.version:
             raise ZooError(
-                f"Run '{folder}' was begun by a Kerazoo that split your own data by another rule "
-                f"({before.version}, now {found.version}): train from the start with "
-                "--force."
+                f"Run '{folder}' was begun by a Kerazoo that prepared your own data by another "
+                f"rule ({before.version}, now {found.version}), which may split or order them "
+                "otherwise: train from the start with --force."
             )
         raise ZooError(
             f"Dataset '{found.name}' is not the one that run '{folder}' began with: fingerprint "

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.custom_data.content import (
-    IMAGES_VERSION,
+    FILES_VERSION,
     BadRecordError,
     Content,
     Example,
@@ -20,8 +20,8 @@ from zoo_recipes.custom_data.content import (
     Problem,
     class_names,
 )
-from zoo_recipes.custom_data.files import location, split_in
-from zoo_recipes.custom_data.images import ImageInfo, LookAhead, is_image, orientation_of
+from zoo_recipes.custom_data.files import LookAhead, location, split_in
+from zoo_recipes.custom_data.images import ImageInfo, is_image, look_at, orientation_of
 from zoo_registry import UsageError
 
 _ROOTED = re.compile(r"[/\\]|[A-Za-z]:")
@@ -31,7 +31,7 @@ BOXES = Kind(
     label="objects",
     tasks=("object-detection",),
     unit="pixels",
-    version=IMAGES_VERSION,
+    version=FILES_VERSION,
 )
 # Annotation tools round, and some count pixels from 1.
 SLACK = 1.0
@@ -62,9 +62,9 @@ class NamedImages:
         return found
 
     @cached_property
-    def look_at(self) -> LookAhead:
-        """What looks at these images."""
-        return LookAhead([file for file in self.files if is_image(file)])
+    def looked_at(self) -> LookAhead[ImageInfo]:
+        """What each of them is."""
+        return LookAhead(look_at, [file for file in self.files if is_image(file)])
 
     def find(self, name: str, near: Path) -> Path:
         """Return the image of a name, such as ``000012.jpg`` or ``train/000012.jpg``.
@@ -258,7 +258,7 @@ class Gathered:
             if file in self._seen:
                 raise BadRecordError(f"the image has been annotated before, at {self._seen[file]}")
             self._seen[file] = where
-            image = self.images.look_at(file)
+            image = self.images.looked_at[file]
             turn = orientation_of(file)
             is_drawn_before = _is_drawn_before(image.size, turn, size)
         except BadRecordError as error:

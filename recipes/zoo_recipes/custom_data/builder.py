@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from zoo_recipes.custom_data.content import (
     DIGEST,
+    FILES_VERSION,
     LOCATION,
     NUMBER,
     VERSION,
@@ -49,9 +50,7 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._content = content
         self._parts = parts
         self._file = file
-        self._keeps_files = any(
-            isinstance(feature, tfds.features.Image) for feature in content.features.values()
-        )
+        self._keeps_files = content.kind.version == FILES_VERSION
         named = tfds.core.BuilderConfig(name=config, version=content.kind.version)
         super().__init__(data_dir=data_dir, config=named)
 
@@ -87,5 +86,4 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 def _value(value: Any) -> Any:
     if isinstance(value, Path):
         return value.read_bytes()
-    # Audio clips are decoded one by one, when they are written.
     return value() if callable(value) else value

@@ -13,11 +13,12 @@ from zoo_registry.specs import MULTI_LABEL
 # Of what is prepared from the same files: another one is prepared anew, and where its first number
 # is another, split otherwise.
 VERSION = "2.2.0"
-# The same of images: since this one their files are kept as they are.
-IMAGES_VERSION = "2.3.0"
+# The same of images and audio clips, whose files are kept as they are.
+FILES_VERSION = "2.3.0"
 # The feature that says which record of the files an example is.
 LOCATION = "record_place"
-# Features of images: the number of an example among all of the data, and the digest of its pixels.
+# Features of kept files: the number of an example among all of the data, and the digest of its
+# pixels or samples.
 NUMBER, DIGEST = "record_number", "record_digest"
 # What is noted of examples beside what the data hold.
 NOTED = {LOCATION, NUMBER, DIGEST}

@@ -8,14 +8,18 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from zoo_recipes.custom_data.content import HALF, BadRecordError, Problem
 from zoo_registry import UsageError
+from zoo_system import machine
 
 T = TypeVar("T")
+# Files a core that are looked at before they are asked for.
+_AHEAD = 4
 # Fewer are read in a second or two.
 MANY = 1000
 # What operating systems put beside the user's files.
@@ -120,6 +124,30 @@ def watched(items: Iterable[T], what: str, count: int | None = None) -> Iterable
     return track(
         items, description=what, total=total, console=console, transient=True, disable=hidden
     )
+
+
+class LookAhead(Generic[T]):
+    """What is found out of files, each in a thread, and some before they are asked for.
+
+    Args:
+        look: Called with each of them once, in threads.
+        files: All of them, in about the order in which they will be asked for.
+    """
+
+    def __init__(self, look: Callable[[Path], T], files: Sequence[Path]) -> None:
+        self._look = look
+        self._files = files
+        self._index = {file: index for index, file in enumerate(files)}
+        self._found: dict[Path, Future[T]] = {}
+        self._pool = ThreadPoolExecutor(machine.cores())
+
+    def __getitem__(self, file: Path) -> T:
+        """Return what was found out of a file, or raise what was raised."""
+        first = self._index[file]
+        for coming in self._files[first : first + _AHEAD * machine.cores()]:
+            if coming not in self._found:
+                self._found[coming] = self._pool.submit(self._look, coming)
+        return self._found[file].result()
 
 
 def location(file: Path, path: Path, line: int | None = None) -> str:

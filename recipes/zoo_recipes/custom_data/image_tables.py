@@ -110,7 +110,7 @@ def read_image_table(path: Path, columns: Columns) -> Content:
                 values = {str(kind.label): _outcome_of(opened, row)}
                 split = _split(row, split_column) or split_in(file, path) or split_in(image, path)
                 group = _group(row, columns.get("group"))
-                looked = images.look_at(image)
+                looked = images.looked_at[image]
             except BadRecordError as error:
                 problems.append(Problem(where, str(error)))
                 continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from zoo_recipes.custom_data.class_folders import Member, class_members, has_class_folders
 from zoo_recipes.custom_data.content import (
     CONTRASTIVE_IMAGES,
-    IMAGES_VERSION,
+    FILES_VERSION,
     LABELS,
     BadRecordError,
     Columns,
@@ -24,11 +23,10 @@ from zoo_recipes.custom_data.content import (
     class_names,
     digest_of,
 )
-from zoo_recipes.custom_data.files import watched
+from zoo_recipes.custom_data.files import LookAhead, watched
 from zoo_recipes.custom_data.several import label_feature
 from zoo_registry import UsageError
 from zoo_runtime.preprocess.pixels import MODES, as_pillow, grey_or_rgb
-from zoo_system import machine
 
 IMAGE_NUMBERS = Kind(
     name="images with a number each",
@@ -38,7 +36,7 @@ IMAGE_NUMBERS = Kind(
     tasks=("image-regression", CONTRASTIVE_IMAGES),
     roles=("image", "target"),
     unit="pixels",
-    version=IMAGES_VERSION,
+    version=FILES_VERSION,
 )
 IMAGES = Kind(
     name="images in classes",
@@ -46,14 +44,12 @@ IMAGES = Kind(
     label="label",
     tasks=("image-classification", CONTRASTIVE_IMAGES),
     unit="pixels",
-    version=IMAGES_VERSION,
+    version=FILES_VERSION,
 )
 _MASK = re.compile(r"(.+?)[ _-](?:mask|seg|segmentation|groundtruth)(?:[ _-]?\d+)?")
 # Of 255: twelve bits in sixteen reach 15.
 DARK = 32
 GREY = {"1", "L", "LA", "La", "I", "F"}
-# Images a core that are looked at before they are asked for.
-_AHEAD = 4
 
 
 def is_image_folder(path: Path) -> bool:
@@ -81,14 +77,15 @@ def read_images(path: Path, columns: Columns) -> Content:
     notes: list[str] = []
     images: list[ImageInfo] = []
     members = class_members(path, notes)
-    look_at = LookAhead([member.file for member in members if isinstance(member, Member)])
+    files = [member.file for member in members if isinstance(member, Member)]
+    looked_at = LookAhead(look_at, files)
     for member in watched(members, "reading images"):
         if isinstance(member, Problem):
             problems.append(member)
             continue
         try:
             refuse_mask(member.file)
-            image = look_at(member.file)
+            image = looked_at[member.file]
         except BadRecordError as error:
             problems.append(Problem(member.where, str(error)))
             continue
@@ -194,32 +191,6 @@ def look_at(file: Path) -> ImageInfo:
         raise BadRecordError(f"is not an image: {_reason(error, file)}") from error
     digest = digest_of(str(colours.shape), colours.tobytes())
     return ImageInfo(digest, colours.shape[:2], _is_grey(image), int(colours.max()))
-
-
-class LookAhead:
-    """Looks at images as :func:`look_at` does, in several threads before they are asked for.
-
-    Args:
-        files: All of them, in about the order in which they will be asked for.
-    """
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
-        self._at = {file: at for at, file in enumerate(files)}
-        self._found: dict[Path, Future[ImageInfo]] = {}
-        self._pool = ThreadPoolExecutor(machine.cores())
-
-    def __call__(self, file: Path) -> ImageInfo:
-        """Return what an image is.
-
-        Raises:
-            BadRecordError: It is none, or damaged.
-        """
-        at = self._at[file]
-        for coming in self._files[at : at + _AHEAD * machine.cores()]:
-            if coming not in self._found:
-                self._found[coming] = self._pool.submit(look_at, coming)
-        return self._found[file].result()
 
 
 def orientation_of(file: Path) -> int:

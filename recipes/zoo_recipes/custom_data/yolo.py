@@ -55,7 +55,7 @@ def read_yolo(path: Path, columns: Columns) -> Content:
         labels = _labels_of(image, path)
         used.add(labels)
         try:
-            size = gathered.images.look_at(image).size
+            size = gathered.images.looked_at[image].size
         except BadRecordError as error:
             gathered.bad(location(image, path), str(error))
             continue

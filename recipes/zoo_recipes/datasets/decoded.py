@@ -10,28 +10,23 @@ import hashlib
 import json
 import math
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from zoo_recipes.custom_data.content import DIGEST, NUMBER
 from zoo_recipes.custom_data.files import watched
 from zoo_recipes.custom_data.images import pixels
-from zoo_recipes.datasets.rows import examples_of
+from zoo_recipes.datasets.rows import examples_of, in_threads
 from zoo_registry import ZooError
 from zoo_runtime.preprocess import Preprocessor
-from zoo_system import machine
 from zoo_system.durable import kept
 from zoo_system.folders import cache_folder
 
-T = TypeVar("T")
-R = TypeVar("R")
 ARRAY = "images.npy"
 # Another one, where this code makes other pixels of the same files, or lays them out otherwise.
 _LAYOUT = 1
@@ -103,24 +98,6 @@ def whole_images(builder: Any, split: str, feature: str) -> Iterator[Any]:
     channels = builder.info.features[feature].shape[-1]
     files = (file for _, file in _files(builder, split, feature))
     return in_threads(partial(pixels, channels=channels), files)
-
-
-def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield what a function makes of items, in their order, a few of them ahead in threads.
-
-    Example:
-        >>> list(in_threads(len, ["a", "bb", "ccc"]))
-        [1, 2, 3]
-    """
-    threads = machine.cores()
-    coming: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            coming.append(pool.submit(function, item))
-            if len(coming) > 2 * threads:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
 
 
 def write_rows(path: Path, shape: tuple[int, ...], rows: Iterable[tuple[int, Any]]) -> None:

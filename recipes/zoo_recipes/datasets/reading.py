@@ -14,12 +14,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from zoo_recipes.arrays.sources import Rows
-from zoo_recipes.custom_data.content import DIGEST, NOTED, NUMBER
+from zoo_recipes.custom_data.content import NOTED, NUMBER
 from zoo_recipes.custom_data.files import watched
 from zoo_recipes.datasets.decoded import (
     check_room,
     decoded_images,
-    in_threads,
     keeps_files,
     whole_images,
     write_rows,
@@ -30,7 +29,8 @@ from zoo_recipes.datasets.rows import (
     RawExample,
     SplitReader,
     class_names,
-    locations_of,
+    complete,
+    in_threads,
     stacked,
 )
 from zoo_registry import UsageError, did_you_mean
@@ -42,7 +42,7 @@ from zoo_system.quiet import quiet_logger
 # Of this machine's memory; a training also holds prepared arrays and the model.
 MEMORY_SHARE = 0.4
 _RAWS, _LABELS, _ABOUT = "raws.npy", "labels.npy", "about.json"
-_LAYOUT = 2
+_LAYOUT = 3
 _BOXES, _COUNTS = "boxes.npz", "_counts"
 
 
@@ -101,12 +101,10 @@ def _custom_images(rows: SplitReader) -> Examples:
     digest = hashlib.sha256()
     raws: Sequence[Any]
     with quiet_logger("absl"):
-        # Of other pixels than these no recipe takes note, whatever their file.
-        read = list(replace(rows, inputs=(DIGEST, NUMBER), steps=()).read(digest))
-        digests, numbers = zip(*(row.raw for row in read), strict=True)
+        read = list(replace(rows, inputs=(NUMBER,), steps=()).read(digest))
         if [step.get("step") for step in rows.steps] == ["image"]:
             images = decoded_images(rows.builder, feature, rows.steps)
-            raws = Rows(images, np.asarray(numbers))
+            raws = Rows(images, np.asarray([row.raw for row in read]))
             resized = True
         else:
             resized = False
@@ -114,7 +112,7 @@ def _custom_images(rows: SplitReader) -> Examples:
             first = next(coming)
             _check_memory(rows, len(read) * 5 * _bytes(first))
             raws = [first, *coming]
-    return replace(_examples(rows, read, raws, digest), digests=digests, resized=resized)
+    return replace(_examples(rows, read, raws, digest), resized=resized)
 
 
 def _examples(
@@ -128,7 +126,8 @@ def _examples(
         digest.hexdigest(),
         [row.group for row in read] if rows.group else None,
         class_names(rows.builder, rows.label),
-        locations_of(read),
+        complete([row.location for row in read]),
+        complete([row.digest for row in read]),
     )
 
 
@@ -259,7 +258,8 @@ def _decode(rows: SplitReader, count: int, size: tuple[int, ...], folder: Path) 
         return pixels[0].astype(np.uint8)
 
     def raws() -> Iterator[Any]:
-        for row in rows.read(digest):
+        # Resized in threads, and not as they are read.
+        for row in replace(rows, steps=()).read(digest):
             labels.append(row.label)
             groups.append(row.group)
             locations.append(row.location)

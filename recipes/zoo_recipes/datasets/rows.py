@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from zoo_recipes.custom_data.audio import RATE, SAMPLES
+from zoo_recipes.custom_data.audio import FILE
 from zoo_recipes.custom_data.content import DIGEST, LOCATION
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import as_step
-from zoo_runtime.preprocess.audio import as_mono
-from zoo_runtime.preprocess.steps import AudioStep
+from zoo_runtime.preprocess.audio import as_mono, read_audio
+from zoo_system import machine
 
+T = TypeVar("T")
+R = TypeVar("R")
 _FETCHED = 64
 
 
@@ -39,15 +43,17 @@ def audio_reader(
         rate = feature.sample_rate
         if rate is None:
             raise UsageError("An audio feature of this dataset does not say its sample rate.")
-    elif not {SAMPLES, RATE} <= set(getattr(feature, "keys", tuple)()):
+    elif FILE not in getattr(feature, "keys", tuple)():
         return None
     else:
         rate = None
-    step = next((as_step(step) for step in steps if step.get("step") == "audio"), None)
+    step: Any = next((as_step(step) for step in steps if step.get("step") == "audio"), None)
 
     def read(value: Any) -> Any:
-        raw = (value[SAMPLES], int(value[RATE])) if rate is None else (_narrow(value), rate)
-        return as_mono(raw, step.sample_rate) if isinstance(step, AudioStep) else raw
+        raw: Any = value[FILE] if rate is None else (_narrow(value), rate)
+        if step is not None:
+            return as_mono(raw, step.sample_rate)
+        return read_audio(raw) if rate is None else raw
 
     return read
 
@@ -89,12 +95,16 @@ class Examples:
 
 @dataclass(frozen=True)
 class RawExample:
-    """One example: its raw input, label, group, and the record of custom data that it is."""
+    """One example: its raw input, label, group, and the record of custom data that it is.
+
+    The digest is that of the input before preprocessing, of custom data that are kept as files.
+    """
 
     raw: Any
     label: Any
     group: Any
     location: str | None
+    digest: str | None
 
 
 @dataclass(frozen=True)
@@ -110,32 +120,44 @@ class SplitReader:
 
     def read(self, digest: Any) -> Iterator[RawExample]:
         """Yield the examples in their fixed order, and let a hash take in their content."""
-        features = [*self.inputs, *([self.label] if self.label else [])]
         known = self.builder.info.features
+        inputs = [DIGEST] if DIGEST in known else self.inputs
+        features = [*inputs, *([self.label] if self.label else [])]
+        audio = {name: audio_reader(known[name], self.steps) for name in self.inputs}
         resized = _resizer(self.steps)
-        read = {name: audio_reader(known[name], self.steps) or resized for name in self.inputs}
+        read = {name: reader or resized for name, reader in audio.items()}
         names = known[self.group] if self.group else None
+
+        def example_of(example: Mapping[str, Any]) -> RawExample:
+            parts = tuple(_joined(_text_or_same(read[name](example[name]))) for name in self.inputs)
+            return RawExample(
+                parts if len(parts) > 1 else parts[0],
+                _text_or_same(example[self.label]) if self.label else None,
+                _named(_text_or_same(example[self.group]), names) if self.group else None,
+                _location(example.get(LOCATION)),
+                _text_or_same(example.get(DIGEST)),
+            )
+
+        # What takes no time would take more of it in threads.
+        made = in_threads if any(audio.values()) else map
+        yield from made(example_of, self._hashed(digest, features))
+
+    def _hashed(self, digest: Any, features: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         dataset = self.builder.as_dataset(
             split=self.split, shuffle_files=False, decoders=self._decoders()
         )
         for example in examples_of(dataset):
             for name in features:
                 _update(digest, example[name])
-            parts = tuple(_joined(_text_or_same(read[name](example[name]))) for name in self.inputs)
-            yield RawExample(
-                parts if len(parts) > 1 else parts[0],
-                _text_or_same(example[self.label]) if self.label else None,
-                _named(_text_or_same(example[self.group]), names) if self.group else None,
-                _location(example.get(LOCATION)),
-            )
+            yield example
 
     def _decoders(self) -> Any:
-        """Return what leaves the files of images where they are, unless they are an input."""
+        """Return what leaves files that are kept where they are, unless they are an input."""
         import tensorflow_datasets as tfds
 
         if DIGEST not in self.builder.info.features:
             return None
-        names = {*self.inputs, self.label, self.group, LOCATION} - {None}
+        names = {*self.inputs, self.label, self.group, LOCATION, DIGEST} - {None}
         return tfds.decode.PartialDecoding(dict.fromkeys(names, True))
 
     def image_size(self, first: RawExample) -> tuple[int, ...] | None:
@@ -163,6 +185,24 @@ def examples_of(dataset: Any, fetched: int = _FETCHED) -> Iterator[dict[str, Any
             yield tf.nest.map_structure(itemgetter(row), batch)
 
 
+def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield what a function makes of items, in their order, a few of them ahead in threads.
+
+    Example:
+        >>> list(in_threads(len, ["a", "bb", "ccc"]))
+        [1, 2, 3]
+    """
+    threads = machine.cores()
+    coming: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            coming.append(pool.submit(function, item))
+            if len(coming) > 2 * threads:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
 def class_names(builder: Any, label: str | None) -> list[str]:
     """Return the names of the classes of a feature, or of what it is a sequence of.
 
@@ -176,10 +216,10 @@ def class_names(builder: Any, label: str | None) -> list[str]:
     return list(getattr(feature, "names", None) or [])
 
 
-def locations_of(rows: Sequence[RawExample]) -> list[str] | None:
-    """Return the record of custom data that each row is; ``None`` for other data."""
-    found = [row.location for row in rows if row.location is not None]
-    return found if len(found) == len(rows) else None
+def complete(values: Sequence[str | None]) -> list[str] | None:
+    """Return what is known of each row of custom data; ``None`` where one has no such value."""
+    found = [value for value in values if value is not None]
+    return found if len(found) == len(values) else None
 
 
 def stacked(labels: list[Any]) -> Any:

@@ -9,7 +9,10 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +21,7 @@ from zoo_registry import UsageError
 from zoo_system import machine
 
 T = TypeVar("T")
+_LISTED: ContextVar[dict[Path, list[Path]] | None] = ContextVar("listed", default=None)
 # Files a core that are looked at before they are asked for.
 _AHEAD = 4
 # Fewer are read in a second or two.
@@ -72,7 +76,27 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UsageError(f"There are no data at '{path}'.")
-    return sorted(_below(path))
+    known = _LISTED.get()
+    if known is None:
+        return _sorted_below(path)
+    if path not in known:
+        known[path] = _sorted_below(path)
+    return [*known[path]]
+
+
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """List no folder twice inside: every layout that data may have looks through all of them."""
+    token = _LISTED.set(_LISTED.get() or {})
+    try:
+        yield
+    finally:
+        _LISTED.reset(token)
+
+
+def _sorted_below(folder: Path) -> list[Path]:
+    # Paths compare their parts too, one by one in Python.
+    return sorted(_below(folder), key=attrgetter("parts"))
 
 
 def _below(folder: Path) -> Iterator[Path]:

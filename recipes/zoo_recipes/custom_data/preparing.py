@@ -15,7 +15,7 @@ from typing import Any
 
 from zoo_recipes.configs import DatasetConfig
 from zoo_recipes.custom_data.content import Columns, Content, Example, Kind, Problem
-from zoo_recipes.custom_data.files import files_of, location, split_of
+from zoo_recipes.custom_data.files import files_of, listed_once, location, split_of
 from zoo_recipes.custom_data.layouts import layout_of
 from zoo_recipes.custom_data.records import Records, save_records
 from zoo_recipes.custom_data.splitting import folded, split
@@ -257,6 +257,7 @@ class OwnData:
         return location(file, self.path)
 
 
+@listed_once()
 def prepared(own: OwnData, data_dir: str | Path | None = None) -> Any:
     """Return the prepared builder of custom data; content prepared before is not read again.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from zoo_recipes.custom_data.boxes import BOXES, Objects
 from zoo_recipes.custom_data.content import Columns, Content, Example
+from zoo_recipes.custom_data.files import listed_once
 from zoo_recipes.custom_data.layouts import layout_of
 from zoo_recipes.custom_data.preparing import contradictions, quantiles, refuse_unusable, sizes_of
 from zoo_recipes.custom_data.ranking import recipes_that_take
@@ -228,6 +229,7 @@ class DataReport:
     contradictions: Sequence[str] = ()
 
 
+@listed_once()
 def inspect_data(
     path: str | Path, columns: Columns | None = None, *, label_errors: bool = False
 ) -> DataReport:

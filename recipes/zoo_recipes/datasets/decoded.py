@@ -32,6 +32,8 @@ ARRAY = "images.npy"
 _LAYOUT = 1
 # Files that are fetched together, and their bytes.
 _FETCHED, _FETCHED_BYTES = 64, 1 << 24
+# Files that a thread decodes at a time: of small ones each takes less than to be handed over.
+_DECODED = 8
 # What decodes files, as Pillow calls it.
 _DECODERS = ("jpg", "libjpeg_turbo", "jpg_2000", "zlib", "libtiff", "webp", "avif", "freetype2")
 
@@ -75,7 +77,8 @@ def decoded_images(builder: Any, feature: str, steps: Sequence[Mapping[str, Any]
         check_room(name, needed, home.parent)
         (work / "files").mkdir()
         decode = partial(_decoded, Preprocessor(steps))
-        coming = in_threads(decode, _all_files(builder, feature))
+        together = min(_DECODED, _at_once(builder))
+        coming = in_threads(decode, _all_files(builder, feature), together)
         shown = watched(coming, f"decoding {name} once", count)
         write_rows(work / "files" / ARRAY, (count, *shape), shown)
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -181,26 +182,40 @@ def examples_of(dataset: Any, fetched: int = _FETCHED) -> Iterator[dict[str, Any
         yield from tfds.as_numpy(dataset)
         return
     for batch in tfds.as_numpy(dataset.batch(fetched)):
-        for row in range(len(tf.nest.flatten(batch)[0])):
-            yield tf.nest.map_structure(itemgetter(row), batch)
+        if all(isinstance(values, np.ndarray) for values in batch.values()):
+            for row in zip(*batch.values(), strict=True):
+                yield dict(zip(batch, row, strict=True))
+            continue
+        for index in range(len(tf.nest.flatten(batch)[0])):
+            yield tf.nest.map_structure(itemgetter(index), batch)
 
 
-def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def in_threads(function: Callable[[T], R], items: Iterable[T], together: int = 1) -> Iterator[R]:
     """Yield what a function makes of items, in their order, a few of them ahead in threads.
+
+    Args:
+        function: Called in threads.
+        items: Taken as they are needed.
+        together: Items that one thread has at a time.
 
     Example:
         >>> list(in_threads(len, ["a", "bb", "ccc"]))
         [1, 2, 3]
     """
     threads = machine.cores()
-    coming: deque[Future[R]] = deque()
+    coming: deque[Future[list[R]]] = deque()
+    left = iter(items)
+
+    def made(some: list[T]) -> list[R]:
+        return [function(item) for item in some]
+
     with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            coming.append(pool.submit(function, item))
+        while some := list(islice(left, together)):
+            coming.append(pool.submit(made, some))
             if len(coming) > 2 * threads:
-                yield coming.popleft().result()
+                yield from coming.popleft().result()
         while coming:
-            yield coming.popleft().result()
+            yield from coming.popleft().result()
 
 
 def class_names(builder: Any, label: str | None) -> list[str]:

@@ -93,8 +93,15 @@ class ImageStep:
         """Shapes of what is made, without the batch."""
         return {self.input: (*self.size, self.channels)}
 
+    @property
+    def crops(self) -> bool:
+        """Whether the middle of what was resized is cropped."""
+        return self.shorter_side is not None or self.resized not in {None, self.size}
+
     def batch(self, raws: Sequence[Any]) -> Arrays:
         """Return ``{input: float32 (batch, height, width, channels)}``."""
+        if isinstance(raws, np.ndarray) and raws.dtype == np.uint8 and self._fits(raws[0]):
+            return {self.input: raws.reshape(-1, *self.size, self.channels).astype(np.float32)}
         return {self.input: np.stack([self._one(raw) for raw in raws])}
 
     def _one(self, raw: Any) -> np.ndarray[Any, Any]:
@@ -127,7 +134,7 @@ class ImageStep:
 
     def _fits(self, raw: np.ndarray[Any, Any]) -> bool:
         # Nothing to convert: the fast way that keeps fractions.
-        if self.shorter_side is not None or self.resized not in {None, self.size}:
+        if self.crops:
             return False
         shapes = {(*self.size, self.channels)} | ({self.size} if self.channels == 1 else set())
         return raw.shape in shapes and in_pixel_range(raw)

@@ -68,11 +68,45 @@ class PreparedArrays:
 
 
 @dataclass(frozen=True)
+class Rows(Sequence[Any]):
+    """Some rows of an array that stays on the disk.
+
+    Args:
+        array: Examples first.
+        indices: Of the rows, int (rows,).
+    """
+
+    array: Any
+    indices: Any
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.indices)
+
+    def __getitem__(self, at: Any) -> Any:
+        """Return a row, or the rows of several indices as one array in memory."""
+        return self.array[self.indices[at]]
+
+
+def chosen(raws: Sequence[Any], indices: Any) -> Any:
+    """Return some raw inputs: one array of rows of an array, else a list.
+
+    Example:
+        >>> chosen(["a", "b", "c"], [2, 0])
+        ['c', 'a']
+    """
+    if isinstance(raws, np.ndarray | Rows):
+        return raws[indices]
+    return [raws[index] for index in indices]
+
+
+@dataclass(frozen=True)
 class LazyImages:
     """Images in uint8 that are prepared as they are taken: as float32 they are four times as large.
 
     Args:
-        raws: uint8 (examples, height, width, channels), in memory or on the disk, or a list.
+        raws: uint8 (examples, height, width, channels), in memory or on the disk; rows of such an
+            array; or a list.
         targets: One an example.
         prepare: Makes the inputs by name of a list of them.
     """
@@ -87,7 +121,7 @@ class LazyImages:
 
     def take(self, indices: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return the inputs by name and the targets of some examples."""
-        return self.prepare([self.raws[index] for index in indices]), self.targets[indices]
+        return self.prepare(chosen(self.raws, indices)), self.targets[indices]
 
 
 @dataclass(frozen=True)

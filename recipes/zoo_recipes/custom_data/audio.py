@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from zoo_recipes.custom_data.class_folders import class_members, has_class_folders
+from zoo_recipes.custom_data.class_folders import Member, class_members, has_class_folders
 from zoo_recipes.custom_data.content import (
+    FILES_VERSION,
     Columns,
     Content,
     Example,
@@ -17,6 +18,7 @@ from zoo_recipes.custom_data.content import (
     class_names,
     digest_of,
 )
+from zoo_recipes.custom_data.files import LookAhead, watched
 from zoo_registry import UsageError
 
 AUDIO = Kind(
@@ -25,19 +27,10 @@ AUDIO = Kind(
     label="label",
     tasks=("audio-classification",),
     unit="seconds",
+    version=FILES_VERSION,
 )
-SAMPLES, RATE = "samples", "sample_rate"
-
-
-def audio_feature() -> Any:
-    """Return the TFDS feature of mono audio clips, each with a sample rate of its own."""
-    import numpy as np
-    import tensorflow_datasets as tfds
-
-    samples = tfds.features.Tensor(
-        shape=(None,), dtype=np.float32, encoding=tfds.features.Encoding.ZLIB
-    )
-    return tfds.features.FeaturesDict({SAMPLES: samples, RATE: tfds.features.Scalar(np.int32)})
+# The feature that is the file of an audio clip, as it is.
+FILE = "file"
 
 
 def is_audio_folder(path: Path) -> bool:
@@ -50,8 +43,7 @@ def is_audio_folder(path: Path) -> bool:
 def read_audio_folder(path: Path, columns: Columns) -> Content:
     """Read every file once.
 
-    Channels are mixed. Each audio clip keeps its own sample rate, and preprocessing brings all to
-    one.
+    Each audio clip keeps its channels and its sample rate, and preprocessing brings all to one.
 
     Args:
         path: ``class/clip``, or ``train/class/clip`` with its siblings.
@@ -67,40 +59,54 @@ def read_audio_folder(path: Path, columns: Columns) -> Content:
     notes: list[str] = []
     rates: Counter[int] = Counter()
     channels: Counter[int] = Counter()
-    for member in class_members(path, problems, notes):
+    members = class_members(path, notes)
+    files = [member.file for member in members if isinstance(member, Member)]
+    looked_at = LookAhead(_look_at, files)
+    for member in watched(members, "reading audio clips"):
+        if isinstance(member, Problem):
+            problems.append(member)
+            continue
         try:
-            samples, rate = _checked(member.file)
+            clip = looked_at[member.file]
         except UsageError as error:
             text = str(error).removeprefix(f"'{member.file}' ").removesuffix(".")
             problems.append(Problem(member.where, text))
             continue
-        rates[rate] += 1
-        channels[samples.shape[1]] += 1
-        digest = digest_of(str(rate), str(samples.shape), samples.tobytes())
-        values = {"audio": partial(_clip, member.file), "label": member.label}
-        size = (len(samples) / rate,)
-        examples.append(Example(member.where, member.split, digest, values, size))
+        rates[clip.rate] += 1
+        channels[clip.channels] += 1
+        values = {"audio": partial(_kept, member.file), "label": member.label}
+        size = (clip.samples / clip.rate,)
+        examples.append(Example(member.where, member.split, clip.digest, values, size))
     names = class_names([str(example.values["label"]) for example in examples])
-    features = {"audio": audio_feature(), "label": tfds.features.ClassLabel(names=names)}
+    kept = tfds.features.FeaturesDict({FILE: tfds.features.Text()})
+    features = {"audio": kept, "label": tfds.features.ClassLabel(names=names)}
     notes += [*_mixed("sample rates in Hz", rates), *_mixed("channels", channels)]
     return Content(AUDIO, features, examples, problems, notes)
 
 
-def _checked(file: Path) -> tuple[Any, int]:
+@dataclass(frozen=True)
+class _ClipInfo:
+    """What is known of an audio clip that was read once; the digest is of its samples and rate."""
+
+    digest: str
+    samples: int
+    channels: int
+    rate: int
+
+
+def _look_at(file: Path) -> _ClipInfo:
     from zoo_runtime.preprocess.audio import as_mono, read_audio
 
     samples, rate = read_audio(file)
     if not len(samples):
         raise UsageError("has no samples.")
     as_mono((samples, rate), rate)
-    return samples, rate
+    digest = digest_of(str(rate), str(samples.shape), samples.tobytes())
+    return _ClipInfo(digest, len(samples), samples.shape[1], rate)
 
 
-def _clip(file: Path) -> dict[str, Any]:
-    from zoo_runtime.preprocess.audio import read_audio
-
-    samples, rate = read_audio(file)
-    return {SAMPLES: samples.mean(axis=1), RATE: rate}
+def _kept(file: Path) -> dict[str, bytes]:
+    return {FILE: file.read_bytes()}
 
 
 def _mixed(what: str, counts: Counter[int]) -> list[str]:

@@ -6,12 +6,13 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.custom_data.content import (
+    FILES_VERSION,
     BadRecordError,
     Content,
     Example,
@@ -19,8 +20,8 @@ from zoo_recipes.custom_data.content import (
     Problem,
     class_names,
 )
-from zoo_recipes.custom_data.files import location, split_in
-from zoo_recipes.custom_data.images import ImageInfo, is_image, look_at, orientation_of, pixels
+from zoo_recipes.custom_data.files import LookAhead, location, split_in
+from zoo_recipes.custom_data.images import ImageInfo, is_image, look_at, orientation_of
 from zoo_registry import UsageError
 
 _ROOTED = re.compile(r"[/\\]|[A-Za-z]:")
@@ -30,6 +31,7 @@ BOXES = Kind(
     label="objects",
     tasks=("object-detection",),
     unit="pixels",
+    version=FILES_VERSION,
 )
 # Annotation tools round, and some count pixels from 1.
 SLACK = 1.0
@@ -58,6 +60,11 @@ class NamedImages:
             if file.stem != file.name:
                 found[file.stem].append(file)
         return found
+
+    @cached_property
+    def looked_at(self) -> LookAhead[ImageInfo]:
+        """What each of them is."""
+        return LookAhead(look_at, [file for file in self.files if is_image(file)])
 
     def find(self, name: str, near: Path) -> Path:
         """Return the image of a name, such as ``000012.jpg`` or ``train/000012.jpg``.
@@ -251,7 +258,7 @@ class Gathered:
             if file in self._seen:
                 raise BadRecordError(f"the image has been annotated before, at {self._seen[file]}")
             self._seen[file] = where
-            image = look_at(file)
+            image = self.images.looked_at[file]
             turn = orientation_of(file)
             is_drawn_before = _is_drawn_before(image.size, turn, size)
         except BadRecordError as error:
@@ -316,7 +323,7 @@ class Gathered:
         names = self.names or class_names([box.label for box in boxes])
         channels = 1 if self.all_grey else 3
         features = {
-            "image": tfds.features.Image(shape=(None, None, channels), encoding_format="png"),
+            "image": tfds.features.Image(shape=(None, None, channels)),
             "objects": tfds.features.Sequence(
                 {
                     "bbox": tfds.features.BBoxFeature(),
@@ -325,19 +332,15 @@ class Gathered:
                 }
             ),
         }
-        examples = [_with_pixels(example, channels, self.flag) for example in self.examples]
+        examples = [_with_objects(example, self.flag) for example in self.examples]
         images = filter(is_image, self.images.files)
         records = [location(file, self.images.path) for file in images]
         return Content(BOXES, features, examples, self.problems, self.notes, records)
 
 
-def _with_pixels(example: Example, channels: int, flag: str) -> Example:
-    # When they are written: all together would not fit the memory.
-    values = {
-        "image": partial(pixels, example.values["image"], channels),
-        "objects": Objects(example.values["objects"], example.size, flag),
-    }
-    return Example(example.location, example.split, example.digest, values, example.size)
+def _with_objects(example: Example, flag: str) -> Example:
+    objects = Objects(example.values["objects"], example.size, flag)
+    return replace(example, values={**example.values, "objects": objects})
 
 
 @dataclass(frozen=True)

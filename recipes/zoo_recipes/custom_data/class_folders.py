@@ -14,7 +14,6 @@ from zoo_recipes.custom_data.files import (
     folders_of,
     location,
     split_word,
-    watched,
 )
 from zoo_registry import UsageError
 
@@ -52,12 +51,13 @@ def has_class_folders(path: Path, suffixes: Collection[str]) -> bool:
     )
 
 
-def class_members(path: Path, problems: list[Problem], notes: list[str]) -> Iterator[Member]:
-    """Yield all files of ``class/file``, or of ``train/class/file`` with its siblings.
+def class_members(path: Path, notes: list[str]) -> list[Member | Problem]:
+    """Return all files of ``class/file``, or of ``train/class/file`` with its siblings.
+
+    Empty classes, and files that lie outside of all classes, are problems among them.
 
     Args:
         path: The folder.
-        problems: Given those of empty classes, and of files that lie outside of all classes.
         notes: Given what is left out because it has no class.
 
     Raises:
@@ -65,13 +65,13 @@ def class_members(path: Path, problems: list[Problem], notes: list[str]) -> Iter
     """
     root = _unwrapped(path)
     splits = _splits(root)
-    problems += _strays(path, root, splits)
+    found: list[Member | Problem] = [*_strays(path, root, splits)]
     for split, folder in _classes(root, splits, notes):
         files = files_of(folder)
         if not files:
-            problems.append(Problem(location(folder, path) + "/", "the class is empty"))
-        for file in watched(files, f"reading {location(folder, path)}"):
-            yield Member(file, location(file, path), split, folder.name)
+            found.append(Problem(location(folder, path) + "/", "the class is empty"))
+        found += [Member(file, location(file, path), split, folder.name) for file in files]
+    return found
 
 
 def _unwrapped(path: Path) -> Path:

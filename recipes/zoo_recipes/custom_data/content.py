@@ -13,8 +13,15 @@ from zoo_registry.specs import MULTI_LABEL
 # Of what is prepared from the same files: another one is prepared anew, and where its first number
 # is another, split otherwise.
 VERSION = "2.2.0"
+# The same of images and audio clips, whose files are kept as they are.
+FILES_VERSION = "2.3.0"
 # The feature that says which record of the files an example is.
 LOCATION = "record_place"
+# Features of kept files: the number of an example among all of the data, and the digest of its
+# pixels or samples.
+NUMBER, DIGEST = "record_number", "record_digest"
+# What is noted of examples beside what the data hold.
+NOTED = {LOCATION, NUMBER, DIGEST}
 # What JSON may escape and no text holds.
 HALF = "holds half a character, a lone surrogate such as \\ud83d"
 # The role, and the feature, of any number of classes an example.
@@ -39,6 +46,7 @@ class Kind:
         roles: Columns that it is made of, where it is read from a table.
         unit: Of the sizes of its examples.
         step: Preprocessing step that a recipe must have to take it, and no other may.
+        version: Of what is prepared of it.
         of_one: Of any number of classes, or a number, an example: the tasks of recipes of one class
             each, which are trained with a yes or a no for each class, or a number, instead.
         outcome: Column to be predicted, where it is read from a table and may be a class or a
@@ -52,6 +60,7 @@ class Kind:
     roles: tuple[str, ...] = ()
     unit: str = "characters"
     step: str = ""
+    version: str = VERSION
     of_one: tuple[str, ...] = ()
     outcome: str = field(default="", compare=False)
 
@@ -65,7 +74,7 @@ class Example:
         split: Where the data put it, or ``None``.
         digest: sha256 of the input alone: decides the split where the data do not. Copies share
             it.
-        values: By feature: what TFDS takes, or a function that returns it.
+        values: By feature: what TFDS takes, the file that holds it, or a function that returns it.
         size: Such as (height, width) of an image, (characters,) of a text, (seconds,) of an audio
             clip.
         together: Examples of the same one are put into the same split; ``None`` belongs to no

@@ -8,14 +8,22 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from zoo_recipes.custom_data.content import HALF, BadRecordError, Problem
 from zoo_registry import UsageError
+from zoo_system import machine
 
 T = TypeVar("T")
+_LISTED: ContextVar[dict[Path, list[Path]] | None] = ContextVar("listed", default=None)
+# Files a core that are looked at before they are asked for.
+_AHEAD = 4
 # Fewer are read in a second or two.
 MANY = 1000
 # What operating systems put beside the user's files.
@@ -68,7 +76,27 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UsageError(f"There are no data at '{path}'.")
-    return sorted(_below(path))
+    known = _LISTED.get()
+    if known is None:
+        return _sorted_below(path)
+    if path not in known:
+        known[path] = _sorted_below(path)
+    return [*known[path]]
+
+
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """List no folder twice inside: every layout that data may have looks through all of them."""
+    token = _LISTED.set(_LISTED.get() or {})
+    try:
+        yield
+    finally:
+        _LISTED.reset(token)
+
+
+def _sorted_below(folder: Path) -> list[Path]:
+    # Paths compare their parts too, one by one in Python.
+    return sorted(_below(folder), key=attrgetter("parts"))
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -103,14 +131,47 @@ def _counts(name: str) -> bool:
     return not is_ignored and _ABOUT_DATA.fullmatch(name) is None
 
 
-def watched(items: Sequence[T], what: str) -> Iterable[T]:
-    """Return the same items; a bar on the terminal shows how many of many were taken."""
+def watched(items: Iterable[T], what: str, count: int | None = None) -> Iterable[T]:
+    """Return the same items; a bar on the terminal shows how many of many were taken.
+
+    Args:
+        items: A sequence, or what yields ``count`` of them.
+        what: Is done with them.
+        count: Of items.
+    """
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    hidden = len(items) < MANY or not console.is_terminal
-    return track(items, description=what, console=console, transient=True, disable=hidden)
+    total = len(items) if isinstance(items, Sequence) else count
+    hidden = (total or 0) < MANY or not console.is_terminal
+    return track(
+        items, description=what, total=total, console=console, transient=True, disable=hidden
+    )
+
+
+class LookAhead(Generic[T]):
+    """What is found out of files, each in a thread, and some before they are asked for.
+
+    Args:
+        look: Called with each of them once, in threads.
+        files: All of them, in about the order in which they will be asked for.
+    """
+
+    def __init__(self, look: Callable[[Path], T], files: Sequence[Path]) -> None:
+        self._look = look
+        self._files = files
+        self._index = {file: index for index, file in enumerate(files)}
+        self._found: dict[Path, Future[T]] = {}
+        self._pool = ThreadPoolExecutor(machine.cores())
+
+    def __getitem__(self, file: Path) -> T:
+        """Return what was found out of a file, or raise what was raised."""
+        first = self._index[file]
+        for coming in self._files[first : first + _AHEAD * machine.cores()]:
+            if coming not in self._found:
+                self._found[coming] = self._pool.submit(self._look, coming)
+        return self._found[file].result()
 
 
 def location(file: Path, path: Path, line: int | None = None) -> str:

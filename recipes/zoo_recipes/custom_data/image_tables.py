@@ -20,14 +20,13 @@ from zoo_recipes.custom_data.content import (
     Kind,
     Problem,
 )
-from zoo_recipes.custom_data.files import SPLITS, files_of, location, split_in
+from zoo_recipes.custom_data.files import SPLITS, files_of, location, split_in, watched
 from zoo_recipes.custom_data.images import (
     IMAGE_NUMBERS,
     IMAGES,
     ImageInfo,
     image_content,
     is_image,
-    look_at,
 )
 from zoo_recipes.custom_data.several import (
     classes_in,
@@ -101,7 +100,7 @@ def read_image_table(path: Path, columns: Columns) -> Content:
     split_column = columns.get("split", "split")
     for file, table in tables.items():
         notes += table.notes
-        for row in table.rows:
+        for row in watched(table.rows, f"reading images of {location(file, path)}"):
             where = location(file, path, row.line)
             try:
                 image = _image(row, opened.image, file, images)
@@ -111,7 +110,7 @@ def read_image_table(path: Path, columns: Columns) -> Content:
                 values = {str(kind.label): _outcome_of(opened, row)}
                 split = _split(row, split_column) or split_in(file, path) or split_in(image, path)
                 group = _group(row, columns.get("group"))
-                looked = look_at(image)
+                looked = images.looked_at[image]
             except BadRecordError as error:
                 problems.append(Problem(where, str(error)))
                 continue

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.custom_data.class_folders import class_members, has_class_folders
+from zoo_recipes.custom_data.class_folders import Member, class_members, has_class_folders
 from zoo_recipes.custom_data.content import (
     CONTRASTIVE_IMAGES,
+    FILES_VERSION,
     LABELS,
     BadRecordError,
     Columns,
@@ -22,8 +23,10 @@ from zoo_recipes.custom_data.content import (
     class_names,
     digest_of,
 )
+from zoo_recipes.custom_data.files import LookAhead, watched
 from zoo_recipes.custom_data.several import label_feature
 from zoo_registry import UsageError
+from zoo_runtime.preprocess.pixels import MODES, as_pillow, grey_or_rgb
 
 IMAGE_NUMBERS = Kind(
     name="images with a number each",
@@ -33,6 +36,7 @@ IMAGE_NUMBERS = Kind(
     tasks=("image-regression", CONTRASTIVE_IMAGES),
     roles=("image", "target"),
     unit="pixels",
+    version=FILES_VERSION,
 )
 IMAGES = Kind(
     name="images in classes",
@@ -40,6 +44,7 @@ IMAGES = Kind(
     label="label",
     tasks=("image-classification", CONTRASTIVE_IMAGES),
     unit="pixels",
+    version=FILES_VERSION,
 )
 _MASK = re.compile(r"(.+?)[ _-](?:mask|seg|segmentation|groundtruth)(?:[ _-]?\d+)?")
 # Of 255: twelve bits in sixteen reach 15.
@@ -71,10 +76,16 @@ def read_images(path: Path, columns: Columns) -> Content:
     problems: list[Problem] = []
     notes: list[str] = []
     images: list[ImageInfo] = []
-    for member in class_members(path, problems, notes):
+    members = class_members(path, notes)
+    files = [member.file for member in members if isinstance(member, Member)]
+    looked_at = LookAhead(look_at, files)
+    for member in watched(members, "reading images"):
+        if isinstance(member, Problem):
+            problems.append(member)
+            continue
         try:
             refuse_mask(member.file)
-            image = look_at(member.file)
+            image = looked_at[member.file]
         except BadRecordError as error:
             problems.append(Problem(member.where, str(error)))
             continue
@@ -117,10 +128,10 @@ def image_content(
     else:
         label = tfds.features.Scalar(np.float32)
     features = {
-        "image": tfds.features.Image(shape=(None, None, channels), encoding_format="png"),
+        "image": tfds.features.Image(shape=(None, None, channels)),
         str(kind.label): label,
     }
-    return Content(kind, features, _decoded(examples, channels), problems, notes)
+    return Content(kind, features, examples, problems, notes)
 
 
 def _darkness(images: Sequence[ImageInfo]) -> list[str]:
@@ -150,14 +161,6 @@ def refuse_mask(file: Path) -> None:
         raise BadRecordError(f"looks like the mask of {other.name}, and no task here learns masks")
 
 
-def _decoded(examples: Sequence[Example], channels: int) -> list[Example]:
-    # When they are written: all together would not fit the memory.
-    return [
-        replace(e, values={**e.values, "image": partial(pixels, e.values["image"], channels)})
-        for e in examples
-    ]
-
-
 @dataclass(frozen=True)
 class ImageInfo:
     """What is known of an image that was decoded once.
@@ -182,8 +185,8 @@ def look_at(file: Path) -> ImageInfo:
         BadRecordError: It is none, or damaged.
     """
     try:
-        image = _opened(file)
-        colours = _pixels_of(image, 3)
+        image = as_pillow(file)
+        colours = pixels(image, 3)
     except Exception as error:  # Pillow raises anything on a damaged file
         raise BadRecordError(f"is not an image: {_reason(error, file)}") from error
     digest = digest_of(str(colours.shape), colours.tobytes())
@@ -204,28 +207,16 @@ def orientation_of(file: Path) -> int:
     return int(found) if found in range(1, 9) else 1
 
 
-def pixels(file: Path, channels: int) -> Any:
+def pixels(raw: Any, channels: int) -> Any:
     """Return an image as the preprocessing of a bundle reads it, uint8 (height, width, channels).
 
     Args:
-        file: Of any format that Pillow reads.
+        raw: The path or the bytes of a file of any format that Pillow reads, or a Pillow image.
         channels: 1 for grey, 3 for RGB.
     """
-    return _pixels_of(_opened(file), channels)
-
-
-def _opened(file: Path) -> Any:
-    from zoo_runtime.preprocess.pixels import as_pillow
-
-    return as_pillow(file)
-
-
-def _pixels_of(image: Any, channels: int) -> Any:
     import numpy as np
 
-    from zoo_runtime.preprocess.pixels import MODES, grey_or_rgb
-
-    array = np.asarray(grey_or_rgb(image, MODES[channels]), np.uint8)
+    array = np.asarray(grey_or_rgb(as_pillow(raw), MODES[channels]), np.uint8)
     return array.reshape(*array.shape[:2], channels)
 
 

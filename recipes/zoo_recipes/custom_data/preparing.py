@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.configs import DatasetConfig
-from zoo_recipes.custom_data.content import VERSION, Columns, Content, Example, Kind, Problem
-from zoo_recipes.custom_data.files import files_of, location, split_of
+from zoo_recipes.custom_data.content import Columns, Content, Example, Kind, Problem
+from zoo_recipes.custom_data.files import files_of, listed_once, location, split_of
 from zoo_recipes.custom_data.layouts import layout_of
 from zoo_recipes.custom_data.records import Records, save_records
 from zoo_recipes.custom_data.splitting import folded, split
@@ -221,7 +221,12 @@ class OwnData:
         """
         return layout_of(self.path).kind(self.path, self.columns)
 
-    def fingerprint(self, version: str = VERSION) -> str:
+    @property
+    def version(self) -> str:
+        """The version of what is prepared of them."""
+        return self.kind().version
+
+    def fingerprint(self, version: str) -> str:
         """Return 12 hexadecimal digits that tell how the data are read, and all that they hold.
 
         They stay the same where the data are moved or renamed.
@@ -252,6 +257,7 @@ class OwnData:
         return location(file, self.path)
 
 
+@listed_once()
 def prepared(own: OwnData, data_dir: str | Path | None = None) -> Any:
     """Return the prepared builder of custom data; content prepared before is not read again.
 
@@ -265,9 +271,10 @@ def prepared(own: OwnData, data_dir: str | Path | None = None) -> Any:
     """
     import tensorflow_datasets as tfds
 
-    name = f"{slug(own.path)}-{own.fingerprint()}"
+    version = own.version
+    name = f"{slug(own.path)}-{own.fingerprint(version)}"
     base = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
-    home = base / "own_data" / name / VERSION
+    home = base / "own_data" / name / version
     if not (home / NOTE).is_file():
         _prepare(own, name, home)
     return tfds.builder_from_directory(home)

@@ -11,6 +11,7 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.custom_data.arrays import ARRAYS, SEVERAL
+from zoo_recipes.custom_data.audio import FILE
 from zoo_recipes.custom_data.choosing import learned, recipes_for
 from zoo_recipes.custom_data.content import Content
 from zoo_registry import UsageError
@@ -176,9 +177,11 @@ def _some(content: Content) -> Sequence[Any]:
 
 
 def _cost_of_audio(step: Any, content: Content) -> float:
+    from zoo_runtime.preprocess.audio import read_audio
+
     count = len(content.examples)
     few = random.Random(0).sample(list(content.examples), min(SAMPLED, count))
-    rates = [example.values["audio"]()["sample_rate"] for example in few]
+    rates = [read_audio(example.values["audio"]()[FILE])[1] for example in few]
     change = math.log2(statistics.median(rates) / step["sample_rate"])
     seconds = step["length"] / step["sample_rate"]
     lost = sum(max(0.0, 1 - seconds / max(e.size[0], 1e-9)) for e in content.examples)

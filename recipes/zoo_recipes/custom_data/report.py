@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.custom_data.boxes import BOXES, Objects
 from zoo_recipes.custom_data.content import Columns, Content, Example
+from zoo_recipes.custom_data.files import listed_once
 from zoo_recipes.custom_data.layouts import layout_of
 from zoo_recipes.custom_data.preparing import contradictions, quantiles, refuse_unusable, sizes_of
 from zoo_recipes.custom_data.ranking import recipes_that_take
@@ -21,6 +24,7 @@ from zoo_recipes.metrics.classification import (
 )
 from zoo_registry import UsageError
 from zoo_registry.specs import MULTI_LABEL
+from zoo_system import machine
 
 FOLDS = 5
 # What an image is looked at as: enough to tell a rose from a tulip, or a 3 from an 8.
@@ -123,7 +127,7 @@ def _of_several(content: Content) -> list[Suspect]:
 
 
 def _values(content: Content, examples: Sequence[Example]) -> Sequence[Any]:
-    """Return what each example is scored by: a text, a function that returns pixels, or numbers."""
+    """Return what each example is scored by: a text, the file of an image, or numbers."""
     names = content.kind.input
     if isinstance(names, str):
         return [example.values[names] for example in examples]
@@ -162,18 +166,20 @@ def _features(content: Content, values: Sequence[Any]) -> tuple[Any, Any]:
     if isinstance(values[0], str):
         return TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True), values
     if content.kind.unit == "pixels":
-        return StandardScaler(), np.stack([_small(value()).ravel() for value in values])
+        channels = content.features[str(content.kind.input)].shape[-1]
+        with ThreadPoolExecutor(machine.cores()) as pool:
+            small = pool.map(partial(_small, channels=channels), values)
+            return StandardScaler(), np.stack(list(small))
     return StandardScaler(), np.stack([np.ravel(value) for value in values]).astype(np.float64)
 
 
-def _small(pixels: Any) -> Any:
+def _small(file: Path, channels: int) -> Any:
     import numpy as np
 
     from zoo_runtime.preprocess.steps import ImageStep
 
-    step = ImageStep(size=(SIDE, SIDE), channels=pixels.shape[-1])
-    (made,) = step.batch([pixels]).values()
-    return np.asarray(made[0], np.float64)
+    (made,) = ImageStep(size=(SIDE, SIDE), channels=channels).batch([file]).values()
+    return np.asarray(made[0], np.float64).ravel()
 
 
 def _text(value: Any) -> str:
@@ -223,6 +229,7 @@ class DataReport:
     contradictions: Sequence[str] = ()
 
 
+@listed_once()
 def inspect_data(
     path: str | Path, columns: Columns | None = None, *, label_errors: bool = False
 ) -> DataReport:

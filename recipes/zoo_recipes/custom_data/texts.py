@@ -27,6 +27,7 @@ from zoo_recipes.custom_data.files import (
     split_word,
     splits_of,
     suffix_of,
+    watched,
 )
 from zoo_registry import UsageError
 
@@ -155,7 +156,11 @@ def read_class_texts(path: Path, columns: Columns) -> Content:
     problems: list[Problem] = []
     notes: list[str] = []
     western = 0
-    for member in class_members(path, problems, notes):
+    members = class_members(path, notes)
+    for member in watched(members, "reading texts"):
+        if isinstance(member, Problem):
+            problems.append(member)
+            continue
         if not _is_text(member.file):
             problems.append(Problem(member.where, "is not a .txt file"))
             continue

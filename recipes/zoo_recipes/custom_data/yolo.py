@@ -13,7 +13,7 @@ from typing import Any
 from zoo_recipes.custom_data.boxes import Box, Gathered, NamedImages
 from zoo_recipes.custom_data.content import BadRecordError, Columns, Content
 from zoo_recipes.custom_data.files import files_of, lines_of, location, split_in, watched
-from zoo_recipes.custom_data.images import is_image, look_at
+from zoo_recipes.custom_data.images import is_image
 from zoo_registry import UsageError, ZooError
 
 # What the list of classes is called, beside data.yaml.
@@ -55,7 +55,7 @@ def read_yolo(path: Path, columns: Columns) -> Content:
         labels = _labels_of(image, path)
         used.add(labels)
         try:
-            size = look_at(image).size
+            size = gathered.images.looked_at[image].size
         except BadRecordError as error:
             gathered.bad(location(image, path), str(error))
             continue

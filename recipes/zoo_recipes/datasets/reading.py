@@ -6,13 +6,34 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zoo_recipes.custom_data.content import LOCATION
-from zoo_recipes.datasets.rows import Examples, SplitReader, class_names, locations_of, stacked
-from zoo_registry import UsageError, ZooError, did_you_mean
+import numpy as np
+
+from zoo_recipes.arrays.sources import Rows
+from zoo_recipes.custom_data.content import NOTED, NUMBER
+from zoo_recipes.custom_data.files import watched
+from zoo_recipes.datasets.decoded import (
+    check_room,
+    decoded_images,
+    keeps_files,
+    whole_images,
+    write_rows,
+    writing,
+)
+from zoo_recipes.datasets.rows import (
+    Examples,
+    RawExample,
+    SplitReader,
+    class_names,
+    complete,
+    in_threads,
+    stacked,
+)
+from zoo_registry import UsageError, did_you_mean
 from zoo_runtime.preprocess.pixels import is_white_1
 from zoo_system.durable import kept
 from zoo_system.folders import cache_folder
@@ -21,7 +42,7 @@ from zoo_system.quiet import quiet_logger
 # Of this machine's memory; a training also holds prepared arrays and the model.
 MEMORY_SHARE = 0.4
 _RAWS, _LABELS, _ABOUT = "raws.npy", "labels.npy", "about.json"
-_LAYOUT = 2
+_LAYOUT = 3
 _BOXES, _COUNTS = "boxes.npz", "_counts"
 
 
@@ -48,7 +69,8 @@ def read_split(
 
     Raises:
         UsageError: No such split or feature, or more data than memory holds. Images that it does
-            not hold are decoded once to the disk.
+            not hold are decoded once to the disk, those of custom data always.
+        ZooError: The disk is full or cannot be written.
     """
     inputs = (input,) if isinstance(input, str) else tuple(input)
     wanted = [*(("dataset.input", name) for name in inputs)]
@@ -56,6 +78,8 @@ def read_split(
     _check_features(builder, [*wanted, ("slice", group)] if group else wanted)
     count = _num_examples(builder, split)
     rows = SplitReader(builder, split, inputs, label, group, steps)
+    if keeps_files(builder, inputs):
+        return _custom_images(rows)
     digest = hashlib.sha256()
     with quiet_logger("absl"):  # of what tensorflow-datasets warns
         coming = rows.read(digest)
@@ -63,23 +87,58 @@ def read_split(
         size = rows.image_size(first)
         # Images are prepared batch by batch; preprocessing makes float32 of all else.
         needed = count * (math.prod(size) if size else 5 * _bytes(first.raw))
-        available = MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if needed > available and size:
+        if needed > _available() and size:
             return examples_on_disk(rows, count, size)
-        if needed > available:
-            _refuse_as_too_large(builder.info.full_name, split, needed, available)
+        _check_memory(rows, needed)
         read = [first, *coming]
-    raws = [row.raw for row in read]
-    if any(step.get("step") == "image" for step in steps) and is_white_1(raws):
-        _refuse_as_black(builder.info.full_name, split, raws[0].dtype)
+    examples = _examples(rows, read, [row.raw for row in read], digest)
+    return replace(examples, resized=size is not None)
+
+
+def _custom_images(rows: SplitReader) -> Examples:
+    """Return a split of custom data whose images are kept as files."""
+    (feature,) = rows.inputs
+    digest = hashlib.sha256()
+    raws: Sequence[Any]
+    with quiet_logger("absl"):
+        read = list(replace(rows, inputs=(NUMBER,), steps=()).read(digest))
+        if [step.get("step") for step in rows.steps] == ["image"]:
+            images = decoded_images(rows.builder, feature, rows.steps)
+            raws = Rows(images, np.asarray([row.raw for row in read]))
+            resized = True
+        else:
+            resized = False
+            coming = whole_images(rows.builder, rows.split, feature)
+            first = next(coming)
+            _check_memory(rows, len(read) * 5 * _bytes(first))
+            raws = [first, *coming]
+    return replace(_examples(rows, read, raws, digest), resized=resized)
+
+
+def _examples(
+    rows: SplitReader, read: Sequence[RawExample], raws: Sequence[Any], digest: Any
+) -> Examples:
+    if any(step.get("step") == "image" for step in rows.steps) and is_white_1(raws):
+        _refuse_as_black(rows.builder.info.full_name, rows.split, raws[0].dtype)
     return Examples(
         raws,
-        stacked([row.label for row in read]) if label else None,
+        stacked([row.label for row in read]) if rows.label else None,
         digest.hexdigest(),
-        [row.group for row in read] if group else None,
-        class_names(builder, label),
-        locations_of(read),
+        [row.group for row in read] if rows.group else None,
+        class_names(rows.builder, rows.label),
+        complete([row.location for row in read]),
+        complete([row.digest for row in read]),
     )
+
+
+def _available() -> float:
+    return MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _check_memory(rows: SplitReader, needed: float) -> None:
+    available = _available()
+    if needed > available:
+        _refuse_as_too_large(rows.builder.info.full_name, rows.split, needed, available)
 
 
 def fingerprint(name: str, version: str, hashes: list[str]) -> str:
@@ -90,7 +149,7 @@ def fingerprint(name: str, version: str, hashes: list[str]) -> str:
 def _check_features(builder: Any, wanted: Sequence[tuple[str, str]]) -> None:
     for key, feature in wanted:
         if feature not in builder.info.features:
-            names = [name for name in builder.info.features if name != LOCATION]
+            names = [name for name in builder.info.features if name not in NOTED]
             raise UsageError(
                 f"Dataset '{builder.info.full_name}' has no feature '{feature}' ({key})."
                 f"{did_you_mean(feature, names)} It has: {', '.join(names)}."
@@ -146,33 +205,25 @@ def examples_on_disk(rows: SplitReader, count: int, size: tuple[int, ...]) -> Ex
     Raises:
         ZooError: The disk is full or cannot be written.
     """
-    import numpy as np
-
     what = [rows.builder.info.full_name, rows.split, rows.inputs, rows.label, rows.group]
     # Another layout of the file below is another file.
     key = hashlib.sha256(
         json.dumps([_LAYOUT, *what, list(map(dict, rows.steps))]).encode()
     ).hexdigest()
     home = cache_folder() / "decoded" / key[:24]
-    try:
+    with writing(rows.builder.info.full_name, count * math.prod(size), home.parent):
         folder = kept(home, lambda work: _decode(rows, count, size, work / "files"))
-    except OSError as error:
-        raise ZooError(
-            f"Split '{rows.split}' of '{rows.builder.info.full_name}' needs "
-            f"{count * int(np.prod(size)) / 2**30:.1f} GiB in '{home.parent}', which cannot be "
-            f"written: {error}"
-        ) from error
     about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
     labels = _load_labels(folder) if rows.label else None
     raws = np.load(folder / _RAWS, mmap_mode="r", allow_pickle=False)
     classes = class_names(rows.builder, rows.label)
-    return Examples(raws, labels, about["sha256"], about["groups"], classes, about["places"])
+    return Examples(
+        raws, labels, about["sha256"], about["groups"], classes, about["places"], resized=True
+    )
 
 
 def _save_labels(folder: Path, labels: Any) -> None:
     """Write one array of labels, or for a list of boxes one of each of their parts, end to end."""
-    import numpy as np
-
     if not isinstance(labels, list):
         np.save(folder / _LABELS, labels)
         return
@@ -182,8 +233,6 @@ def _save_labels(folder: Path, labels: Any) -> None:
 
 
 def _load_labels(folder: Path) -> Any:
-    import numpy as np
-
     if not (folder / _BOXES).is_file():
         return np.load(folder / _LABELS, allow_pickle=False)
     with np.load(folder / _BOXES, allow_pickle=False) as stored:
@@ -194,29 +243,31 @@ def _load_labels(folder: Path) -> Any:
 
 
 def _decode(rows: SplitReader, count: int, size: tuple[int, ...], folder: Path) -> None:
-    import numpy as np
-    from rich.console import Console
-    from rich.progress import track
-
     from zoo_runtime.preprocess import Preprocessor
 
+    name = rows.builder.info.full_name
+    check_room(name, count * math.prod(size), folder.parent)
     folder.mkdir()
     preprocessor, digest = Preprocessor(rows.steps), hashlib.sha256()
-    raws = np.lib.format.open_memmap(
-        folder / _RAWS, mode="w+", dtype=np.uint8, shape=(count, *size)
-    )
     labels: list[Any] = []
     groups: list[Any] = []
     locations: list[str | None] = []
-    title = f"decoding '{rows.split}' of {rows.builder.info.full_name} once"
-    shown = track(rows.read(digest), title, total=count, console=Console(stderr=True))
-    for index, row in enumerate(shown):
-        (pixels,) = preprocessor.batch([row.raw]).values()
-        raws[index] = pixels[0]
-        labels.append(row.label)
-        groups.append(row.group)
-        locations.append(row.location)
-    raws.flush()
+
+    def decode(raw: Any) -> Any:
+        (pixels,) = preprocessor.batch([raw]).values()
+        return pixels[0].astype(np.uint8)
+
+    def raws() -> Iterator[Any]:
+        # Resized in threads, and not as they are read.
+        for row in replace(rows, steps=()).read(digest):
+            labels.append(row.label)
+            groups.append(row.group)
+            locations.append(row.location)
+            yield row.raw
+
+    title = f"decoding '{rows.split}' of {name} once"
+    shown = watched(enumerate(in_threads(decode, raws())), title, count)
+    write_rows(folder / _RAWS, (count, *size), shown)
     if rows.label:
         _save_labels(folder, stacked(labels))
     about = {

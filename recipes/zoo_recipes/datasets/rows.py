@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from zoo_recipes.custom_data.audio import RATE, SAMPLES
-from zoo_recipes.custom_data.content import LOCATION
+from zoo_recipes.custom_data.audio import FILE
+from zoo_recipes.custom_data.content import DIGEST, LOCATION
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import as_step
-from zoo_runtime.preprocess.audio import as_mono
-from zoo_runtime.preprocess.steps import AudioStep
+from zoo_runtime.preprocess.audio import as_mono, read_audio
+from zoo_system import machine
 
+T = TypeVar("T")
+R = TypeVar("R")
 _FETCHED = 64
 
 
@@ -39,15 +44,17 @@ def audio_reader(
         rate = feature.sample_rate
         if rate is None:
             raise UsageError("An audio feature of this dataset does not say its sample rate.")
-    elif not {SAMPLES, RATE} <= set(getattr(feature, "keys", tuple)()):
+    elif FILE not in getattr(feature, "keys", tuple)():
         return None
     else:
         rate = None
-    step = next((as_step(step) for step in steps if step.get("step") == "audio"), None)
+    step: Any = next((as_step(step) for step in steps if step.get("step") == "audio"), None)
 
     def read(value: Any) -> Any:
-        raw = (value[SAMPLES], int(value[RATE])) if rate is None else (_narrow(value), rate)
-        return as_mono(raw, step.sample_rate) if isinstance(step, AudioStep) else raw
+        raw: Any = value[FILE] if rate is None else (_narrow(value), rate)
+        if step is not None:
+            return as_mono(raw, step.sample_rate)
+        return read_audio(raw) if rate is None else raw
 
     return read
 
@@ -72,6 +79,9 @@ class Examples:
         classes: Their names, in the order of their indices.
         locations: Of custom data: which record of the files each is, as messages have it; else
             ``None``.
+        digests: Of each input before preprocessing, where they are known.
+        resized: Whether they are images that the step ``image`` has resized and cropped, and would
+            crop once more.
     """
 
     raws: Sequence[Any]
@@ -80,16 +90,22 @@ class Examples:
     groups: Sequence[Any] | None = None
     classes: Sequence[str] = ()
     locations: Sequence[str] | None = None
+    digests: Sequence[str] | None = None
+    resized: bool = False
 
 
 @dataclass(frozen=True)
 class RawExample:
-    """One example: its raw input, label, group, and the record of custom data that it is."""
+    """One example: its raw input, label, group, and the record of custom data that it is.
+
+    The digest is that of the input before preprocessing, of custom data that are kept as files.
+    """
 
     raw: Any
     label: Any
     group: Any
     location: str | None
+    digest: str | None
 
 
 @dataclass(frozen=True)
@@ -105,22 +121,45 @@ class SplitReader:
 
     def read(self, digest: Any) -> Iterator[RawExample]:
         """Yield the examples in their fixed order, and let a hash take in their content."""
-        features = [*self.inputs, *([self.label] if self.label else [])]
         known = self.builder.info.features
+        inputs = [DIGEST] if DIGEST in known else self.inputs
+        features = [*inputs, *([self.label] if self.label else [])]
+        audio = {name: audio_reader(known[name], self.steps) for name in self.inputs}
         resized = _resizer(self.steps)
-        read = {name: audio_reader(known[name], self.steps) or resized for name in self.inputs}
+        read = {name: reader or resized for name, reader in audio.items()}
         names = known[self.group] if self.group else None
-        dataset = self.builder.as_dataset(split=self.split, shuffle_files=False)
-        for example in _examples_of(dataset):
-            for name in features:
-                _update(digest, example[name])
+
+        def example_of(example: Mapping[str, Any]) -> RawExample:
             parts = tuple(_joined(_text_or_same(read[name](example[name]))) for name in self.inputs)
-            yield RawExample(
+            return RawExample(
                 parts if len(parts) > 1 else parts[0],
                 _text_or_same(example[self.label]) if self.label else None,
                 _named(_text_or_same(example[self.group]), names) if self.group else None,
                 _location(example.get(LOCATION)),
+                _text_or_same(example.get(DIGEST)),
             )
+
+        # What takes no time would take more of it in threads.
+        made = in_threads if any(audio.values()) else map
+        yield from made(example_of, self._hashed(digest, features))
+
+    def _hashed(self, digest: Any, features: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        dataset = self.builder.as_dataset(
+            split=self.split, shuffle_files=False, decoders=self._decoders()
+        )
+        for example in examples_of(dataset):
+            for name in features:
+                _update(digest, example[name])
+            yield example
+
+    def _decoders(self) -> Any:
+        """Return what leaves files that are kept where they are, unless they are an input."""
+        import tensorflow_datasets as tfds
+
+        if DIGEST not in self.builder.info.features:
+            return None
+        names = {*self.inputs, self.label, self.group, LOCATION, DIGEST} - {None}
+        return tfds.decode.PartialDecoding(dict.fromkeys(names, True))
 
     def image_size(self, first: RawExample) -> tuple[int, ...] | None:
         """Return height, width and channels that preprocessing makes of images in uint8."""
@@ -133,7 +172,7 @@ class SplitReader:
         return (*step["size"], step.get("channels", 3))
 
 
-def _examples_of(dataset: Any) -> Iterator[dict[str, Any]]:
+def examples_of(dataset: Any, fetched: int = _FETCHED) -> Iterator[dict[str, Any]]:
     """Yield the examples; those of one size are fetched many at a time, in half of it."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -142,9 +181,41 @@ def _examples_of(dataset: Any) -> Iterator[dict[str, Any]]:
     if not all(isinstance(s, tf.TensorSpec) and s.shape.is_fully_defined() for s in specs):
         yield from tfds.as_numpy(dataset)
         return
-    for batch in tfds.as_numpy(dataset.batch(_FETCHED)):
-        for row in range(len(tf.nest.flatten(batch)[0])):
-            yield tf.nest.map_structure(itemgetter(row), batch)
+    for batch in tfds.as_numpy(dataset.batch(fetched)):
+        if all(isinstance(values, np.ndarray) for values in batch.values()):
+            for row in zip(*batch.values(), strict=True):
+                yield dict(zip(batch, row, strict=True))
+            continue
+        for index in range(len(tf.nest.flatten(batch)[0])):
+            yield tf.nest.map_structure(itemgetter(index), batch)
+
+
+def in_threads(function: Callable[[T], R], items: Iterable[T], together: int = 1) -> Iterator[R]:
+    """Yield what a function makes of items, in their order, a few of them ahead in threads.
+
+    Args:
+        function: Called in threads.
+        items: Taken as they are needed.
+        together: Items that one thread has at a time.
+
+    Example:
+        >>> list(in_threads(len, ["a", "bb", "ccc"]))
+        [1, 2, 3]
+    """
+    threads = machine.cores()
+    coming: deque[Future[list[R]]] = deque()
+    left = iter(items)
+
+    def made(some: list[T]) -> list[R]:
+        return [function(item) for item in some]
+
+    with ThreadPoolExecutor(threads) as pool:
+        while some := list(islice(left, together)):
+            coming.append(pool.submit(made, some))
+            if len(coming) > 2 * threads:
+                yield from coming.popleft().result()
+        while coming:
+            yield from coming.popleft().result()
 
 
 def class_names(builder: Any, label: str | None) -> list[str]:
@@ -160,10 +231,10 @@ def class_names(builder: Any, label: str | None) -> list[str]:
     return list(getattr(feature, "names", None) or [])
 
 
-def locations_of(rows: Sequence[RawExample]) -> list[str] | None:
-    """Return the record of custom data that each row is; ``None`` for other data."""
-    found = [row.location for row in rows if row.location is not None]
-    return found if len(found) == len(rows) else None
+def complete(values: Sequence[str | None]) -> list[str] | None:
+    """Return what is known of each row of custom data; ``None`` where one has no such value."""
+    found = [value for value in values if value is not None]
+    return found if len(found) == len(values) else None
 
 
 def stacked(labels: list[Any]) -> Any:
@@ -210,13 +281,13 @@ def _resizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
 
     if [step.get("step") for step in steps] != ["image"]:
         return lambda raw: raw
-    preprocessor = Preprocessor(steps)
+    step: Any = Preprocessor(steps).steps[0]
 
     def resized(raw: Any) -> Any:
-        (pixels,) = preprocessor.batch([raw]).values()
-        # Pillow resizes uint8 to uint8: nothing is lost, and preprocessing leaves it as it is.
-        smaller = raw.dtype == np.uint8 and pixels.size < raw.size
-        return pixels[0].astype(np.uint8) if smaller else raw
+        (pixels,) = step.batch([raw]).values()
+        # Pillow resizes uint8 to uint8: nothing is lost.
+        wanted = raw.dtype == np.uint8 and (step.crops or pixels.size < raw.size)
+        return pixels[0].astype(np.uint8) if wanted else raw
 
     return resized
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.sources import Arrays
+from zoo_recipes.arrays.sources import Arrays, chosen
 from zoo_recipes.metrics.detection import Boxes, Detections, match
 from zoo_runtime.answers.boxes import HEATMAP, MAPS, OFFSET, SIZE, Found, find_boxes
 
@@ -35,7 +35,7 @@ class Scenes:
     """Images in uint8 with boxes; inputs and maps are made as they are taken.
 
     Args:
-        raws: uint8 (height, width, channels) each.
+        raws: uint8 (height, width, channels) each, as :class:`LazyImages` has them.
         boxes: ``bbox`` float (boxes, 4), ymin, xmin, ymax, xmax in 0..1, and ``label`` int (boxes,)
             of each image, as TFDS has them; a box with one of :data:`FLAGS` is not learned.
         prepare: Makes the inputs by name of a list of images.
@@ -72,7 +72,7 @@ class Scenes:
         """Return the inputs by name, and the maps by name."""
         made = [make_maps(self.boxes[index], self.shape) for index in indices]
         targets = {name: np.stack([maps[name] for maps in made]) for name in MAPS}
-        return self.prepare([self.raws[index] for index in indices]), targets
+        return self.prepare(chosen(self.raws, indices)), targets
 
 
 def ignored(boxes: Mapping[str, Any]) -> Any:

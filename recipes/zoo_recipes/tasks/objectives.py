@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.arrays.sources import (
+    Arrays,
     ArraySource,
     LazyImages,
     PreparedArrays,
+    Rows,
     token_stream,
     windows,
 )
@@ -34,7 +37,7 @@ from zoo_recipes.validation import DETECTION
 from zoo_registry import UsageError
 from zoo_registry.specs import MULTI_LABEL, is_regression
 from zoo_runtime.preprocess import as_step
-from zoo_runtime.preprocess.steps import LookupStep, TableStep
+from zoo_runtime.preprocess.steps import ImageStep, LookupStep, TableStep
 from zoo_runtime.preprocess.tables import load_columns, to_json
 from zoo_runtime.preprocess.texts import padded_encodings
 from zoo_system import folders
@@ -65,10 +68,11 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
         UsageError: A task of texts without the step that makes tokens of them, a tokenizer
             without the tokens that the task needs, or boxes of more classes than the model has.
     """
+    prepare = _preparing(examples, preprocessor)
     if recipe.contrastive is not None:
-        return _views(examples, preprocessor.batch, task, recipe)
+        return _views(examples, prepare, task, recipe)
     if task not in UNLABELLED | {PAIRS, TAGS, ANSWERS}:
-        return _without_tokens(examples, preprocessor.batch, task, recipe)
+        return _without_tokens(examples, prepare, task, recipe)
     step = preprocessor.tokenize_step
     if step is None:
         raise UsageError(f"Task '{task}' needs the preprocessing step 'tokenize'.")
@@ -83,6 +87,16 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
     encodings = _encodings(tokenizer, examples.raws, step.length)
     make = partial(tag_rows, names=examples.classes) if task == TAGS else answer_rows
     return make(inputs, examples.raws, examples.labels, encodings)
+
+
+def _preparing(examples: Examples, preprocessor: Any) -> Callable[[Sequence[Any]], Arrays]:
+    """Return what makes inputs of raw ones; images that have been cropped are not once more."""
+    if not examples.resized:
+        prepare: Callable[[Sequence[Any]], Arrays] = preprocessor.batch
+        return prepare
+    (step,) = preprocessor.steps
+    whole: ImageStep = replace(step, shorter_side=None, resized=None)
+    return whole.batch
 
 
 def _without_tokens(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> ArraySource:
@@ -140,6 +154,8 @@ def _views(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Views
 
 
 def _are_large(raws: Sequence[Any]) -> bool:
+    if isinstance(raws, Rows):
+        return True
     first = raws[0]
     is_image = isinstance(first, np.ndarray) and first.dtype == np.uint8 and first.ndim > 1
     as_floats = np.dtype(np.float32).itemsize * len(raws) * (first.size if is_image else 0)

@@ -49,16 +49,16 @@ def check_classes(recipe: Recipe, labels: Any) -> None:
 def count_shared(examples: Mapping[str, Examples]) -> dict[str, int]:
     """Return how many inputs of each other part are training inputs too, and warn of them.
 
-    Images that memory does not hold are not looked through.
+    Images of other data than the user's that memory does not hold are not looked through.
 
     Args:
         examples: By part.
     """
-    held = {part: some.raws for part, some in examples.items() if isinstance(some.raws, list)}
-    known = {_digest(raw) for raw in held.get("train", ())}
+    held = {part: digests for part, some in examples.items() if (digests := _digests(some))}
+    known = set(held.get("train", ()))
     counts = {
-        part: sum(_digest(raw) in known for raw in raws)
-        for part, raws in held.items()
+        part: sum(digest in known for digest in digests)
+        for part, digests in held.items()
         if part != "train"
     }
     shared = {part: count for part, count in counts.items() if count}
@@ -70,6 +70,12 @@ def count_shared(examples: Mapping[str, Examples]) -> dict[str, int]:
             stacklevel=3,
         )
     return shared
+
+
+def _digests(examples: Examples) -> Sequence[Any] | None:
+    if examples.digests is not None:
+        return examples.digests
+    return [_digest(raw) for raw in examples.raws] if isinstance(examples.raws, list) else None
 
 
 def _digest(raw: Any) -> bytes:

@@ -113,7 +113,7 @@ def trained(
     examples = read_examples(recipe, builder, label)
     check_classes(recipe, examples["train"].labels)
     labels, dataset = data_info(recipe, builder, label, examples)
-    _check_same_data(folder, before.dataset, dataset)
+    check_same_data(folder, before.dataset, dataset)
     if ranks:
         ranks.same("The data", str(dataset.fingerprint).encode())
     # Custom data may have moved since the run began.
@@ -154,14 +154,24 @@ def _write_recipe(recipe: Recipe, folder: Path) -> None:
     write_text(folder / RECIPE, text)
 
 
-def _check_same_data(folder: Path, before: DatasetInfo, found: DatasetInfo) -> None:
+def check_same_data(folder: Path, before: DatasetInfo, found: DatasetInfo) -> None:
+    """Refuse to go on with other data than those that a run began with.
+
+    Args:
+        folder: Of the run.
+        before: What is recorded of its data.
+        found: What is known of those that are there.
+
+    Raises:
+        ZooError: They are others, or prepared by another rule.
+    """
     known = before.fingerprint
     if known is not None and known != found.fingerprint:
         if found.own is not None and before.version != found.version:
             raise ZooError(
-                f"Run '{folder}' was begun by a Kerazoo that split your own data by another rule "
-                f"({before.version}, now {found.version}): train from the start with "
-                "--force."
+                f"Run '{folder}' was begun by a Kerazoo that prepared your own data by another "
+                f"rule ({before.version}, now {found.version}), which may split or order them "
+                "otherwise: train from the start with --force."
             )
         raise ZooError(
             f"Dataset '{found.name}' is not the one that run '{folder}' began with: fingerprint "

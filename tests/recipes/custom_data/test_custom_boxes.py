@@ -7,6 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image, ImageOps
 
+from zoo_recipes.custom_data.images import pixels
 from zoo_recipes.custom_data.layouts import layout_of
 from zoo_recipes.custom_data.report import inspect_data
 from zoo_recipes.custom_data.splitting import PARTS
@@ -246,7 +247,7 @@ def fields_and_boxes(folder):
     content = layout_of(folder).read(folder, {})
     assert not content.problems
     for example in content.examples:
-        rows, columns, _ = np.nonzero(example.values["image"]())
+        rows, columns, _ = np.nonzero(pixels(example.values["image"], 3))
         [box] = example.values["objects"].boxes
         field = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         yield field, [box.left, box.top, box.right, box.bottom]

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from zoo_recipes.custom_data.columns import DATES
+from zoo_recipes.custom_data.images import pixels as pixels_of
 from zoo_recipes.custom_data.layouts import layout_of
 from zoo_registry import UsageError
 
@@ -505,7 +506,7 @@ def test_pixels_of_every_mode(tmp_path):
     content = read(tmp_path / "x")
     assert problems(content) == []
     for example in content.examples:
-        pixels = example.values["image"]()
+        pixels = pixels_of(example.values["image"], 3)
         assert pixels.shape == (4, 4, 3)
         assert pixels.min() == 255, example.location
 

@@ -9,12 +9,14 @@ from PIL import Image
 
 import zoo
 from zoo_recipes.arrays.sources import keras_predictor
+from zoo_recipes.custom_data.preparing import OwnData
 from zoo_recipes.custom_data.splitting import OWN_SPLITS
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.evaluation.examples import read_for
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import Run
+from zoo_recipes.training.execution import check_same_data
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.run_info import RunInfo
@@ -194,6 +196,48 @@ def test_tagged_words_and_boxes_have_the_numbers_of_the_run(tmp_path):
 
 def raws_and_labels(found):
     return found.examples.raws, found.examples.labels
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Return a folder with 40 images of two classes."""
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        file = tmp_path / "photographs" / "ab"[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (9, 9), dtype=np.uint8)).save(file)
+    return tmp_path / "photographs"
+
+
+@pytest.mark.slow
+def test_a_run_whose_images_were_prepared_otherwise(photographs, data_dir, tmp_path, monkeypatch):
+    """The hash of their files tells whether they are the same, the record of splits cannot."""
+    monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "cache"))
+    recipe = with_overrides(resolve_recipe("digits-cnn"), ["fit.epochs=1"])
+    new = train(recipe, data=photographs, out=tmp_path / "run", data_dir=data_dir, verbose=False)
+    own = OwnData(path=photographs)
+    known = new.info.dataset
+    dataset = replace(
+        known,
+        name=f"own_data/photographs-{own.fingerprint('2.2.0')}",
+        version="2.2.0",
+        splits={part: replace(split, sha256="0" * 64) for part, split in known.splits.items()},
+        fingerprint="1" * 64,
+    )
+    old = replace(new, info=replace(new.info, dataset=dataset))
+    assert (
+        zoo.evaluate(old, data_dir=data_dir).metrics == zoo.evaluate(new, data_dir=data_dir).metrics
+    )
+    with pytest.raises(ZooError) as caught:
+        check_same_data(old.path, dataset, known)
+    assert str(caught.value) == (
+        f"Run '{old.path}' was begun by a Kerazoo that prepared your own data by another rule "
+        "(2.2.0, now 2.3.0), which may split or order them otherwise: train from the start with "
+        "--force."
+    )
+    Image.new("L", (9, 9), 7).save(photographs / "a" / "0.png")
+    with pytest.raises(ZooError, match=r"What is at '.*photographs' was changed since: bring it"):
+        zoo.evaluate(old, data_dir=data_dir)
 
 
 def test_a_run_whose_data_were_split_by_another_rule(run, room, data_dir):

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
 import zoo_registry
@@ -13,7 +15,6 @@ from kerazoo_data.mnist5k import scene
 from zoo import evaluate, export, train
 from zoo_recipes.configs import Component
 from zoo_recipes.datasets import reading
-from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.recipe import as_recipe
 from zoo_recipes.tasks.boxes import UNKNOWN, Scenes, flipped, make_maps
@@ -214,15 +215,45 @@ def squares(tmp_path_factory):
     return folder
 
 
-def test_boxes_of_pictures_on_the_disk_are_the_same(squares, data_dir, monkeypatch):
-    builder = open_dataset(str(squares), data_dir=data_dir)
+class Few(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Twenty pictures with none to two boxes each."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    # Where a data set's own page would be; a test is in no package.
+    pkg_dir_path = Path(__file__).parent
+
+    def _info(self):
+        box = {
+            "bbox": tfds.features.BBoxFeature(),
+            "label": tfds.features.ClassLabel(names=["blue", "red"]),
+        }
+        image = tfds.features.Image(shape=(None, None, 3))
+        features = {"image": image, "objects": tfds.features.Sequence(box)}
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        rng = np.random.default_rng(0)
+        for number in range(20):
+            pixels = rng.integers(0, 256, (40 + number, 60, 3), dtype=np.uint8)
+            box = {"bbox": tfds.features.BBox(0.1, 0.2, 0.5, 0.6 + number / 100), "label": "red"}
+            yield number, {"image": pixels, "objects": [box] * (number % 3)}
+
+
+def test_boxes_of_pictures_on_the_disk_are_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "cache"))
+    builder = Few(data_dir=tmp_path)
+    builder.download_and_prepare()
     steps = [{"step": "image", "size": [32, 64]}]
     in_memory = read_split(builder, "train", input="image", label="objects", steps=steps)
     monkeypatch.setattr(reading, "MEMORY_SHARE", 0.0)
     on_disk = read_split(builder, "train", input="image", label="objects", steps=steps)
     assert isinstance(on_disk.raws, np.memmap)
+    np.testing.assert_array_equal(on_disk.raws, np.stack(in_memory.raws))
     assert (on_disk.sha256, on_disk.classes) == (in_memory.sha256, ["blue", "red"])
-    assert len(on_disk.labels) == len(in_memory.labels)
+    assert sorted(len(one["label"]) for one in on_disk.labels) == [0] * 7 + [1] * 7 + [2] * 6
     for one, other in zip(on_disk.labels, in_memory.labels, strict=True):
         keras.tree.map_structure(np.testing.assert_array_equal, one, other)
 

@@ -18,10 +18,11 @@ from zoo_system.fetching import Package, unpacked
 
 # Of 256 messages, on average: to test on, and to look at while training.
 TEST_MESSAGES, VALIDATION_MESSAGES = 8, 2
-MOST_CHARACTERS, MOST_WORDS = 80, 12
-# What shows or says the same in many ways: quotation marks and dots.
+MOST_CHARACTERS, MOST_WORDS = 40, 6
+# Quotation marks and dots of every kind, and what is plain.
+_DOUBLE, _SINGLE = "„“”»«", "‚‘’›‹"  # noqa: RUF001 - they are meant
 _PLAIN = str.maketrans(
-    {**dict.fromkeys("„“”»«", '"'), **dict.fromkeys("‚‘’›‹", "'"), "…": "...", "\N{NO-BREAK SPACE}": " "}
+    {**dict.fromkeys(_DOUBLE, '"'), **dict.fromkeys(_SINGLE, "'"), "…": "...", "\xa0": " "}
 )
 # `_File` of GTK, `&File` of Qt and wx, `~File` of LibreOffice: the key that opens a menu.
 _ACCELERATOR = re.compile(r"[_&~](?=[^\W_])")
@@ -34,13 +35,13 @@ _OTHER = re.compile(r"[<>{}\[\]\\$@#=|^*`\n\t%_~]|&(?=\S)|://")
 class ProgramMessages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Short messages of desktop programs in English and German: menus, labels, errors.
 
-    Those of a line, up to 12 words and 80 characters, without markup and without the marks of
-    keyboard shortcuts; of several translations of a message the one that most programs have. Quotation marks and
-    dots are plain. Names and what else is the same in both languages is left out.
+    Those of up to 6 words and 40 characters, without markup and without the marks of keyboard
+    shortcuts; of several translations of a message the one that most programs have. Quotation
+    marks and dots are plain. Names and what else is the same in both languages is left out.
 
-    `test` and `validation` have messages of the programs that are trained on, none of which was
-    seen in training in other case or punctuation, nor as the translation of another message.
-    `other_programs` has what programs say that nothing else is from, under the same condition.
+    The programs of `test` are others than those that are trained on. `validation` and
+    `same_programs` have messages of the latter. No message of these three was seen in training, in
+    other case or punctuation or as the translation of another message.
     https://www.gnu.org/software/gettext/
     """
 
@@ -59,9 +60,10 @@ class ProgramMessages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         parts = split_by_message(
             messages(CATALOG_PACKAGES), test=TEST_MESSAGES, validation=VALIDATION_MESSAGES
         )
+        parts["same_programs"] = parts.pop("test")
         known = {text for rows in parts.values() for row in rows for text in letters(row)}
         others = messages(OTHER_CATALOG_PACKAGES)
-        parts["other_programs"] = [row for row in others if known.isdisjoint(letters(row))]
+        parts["test"] = [row for row in others if known.isdisjoint(letters(row))]
         return {split: self._generate_examples(rows) for split, rows in parts.items()}
 
     def _generate_examples(self, rows: Iterable[Message]) -> Iterator[tuple[int, Any]]:

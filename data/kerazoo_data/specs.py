@@ -61,7 +61,7 @@ CATALOG_PACKAGES, OTHER_CATALOG_PACKAGES = (
         for row in csv.DictReader(_CATALOGS.read_text(encoding="utf-8").splitlines())
         if row["used_for"] == use
     )
-    for use in ("training", "other_programs")
+    for use in ("training", "test")
 )
 
 MNIST5K_ANGLES = DatasetSpec(

@@ -27,7 +27,7 @@ _PLAIN = str.maketrans(
 # `_File` of GTK, `&File` of Qt and wx, `~File` of LibreOffice: the key that opens a menu.
 _ACCELERATOR = re.compile(r"[_&~](?=[^\W_])")
 _IDENTIFIER = re.compile(r"[^\W_]+_\w+|\w+&\w+")
-_PLACEHOLDER = re.compile(r"%(?:[sdiu]|[1-9](?!\d))")
+_PLACEHOLDER = re.compile(r"%(?:[sdiu]|[1-9](?!\w|\.\d))")
 # Markup, code, addresses, contexts as in `noun|Open`, and placeholders of other kinds.
 _OTHER = re.compile(r"[<>{}\[\]\\$@#=|^*`\n\t%_~]|&(?=\S)|://")
 

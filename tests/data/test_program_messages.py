@@ -109,6 +109,7 @@ def test_a_package_without_its_catalogs_is_refused(packed):
         ("Page %1", "Seite %1", ("Page %1", "Seite %1")),
         ("Found %d files", "Dateien gefunden", None),
         ("%5.2f seconds", "%5.2f Sekunden", None),
+        ("Channel %2d", "Kanal %2d", None),
         ("Unknown key some_key", "Unbekannter Schlüssel some_key", None),
         ("noun|Open", "Öffnen", None),
         ("{n} files", "{n} Dateien", None),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.sources import Arrays, Predictor, PreparedArrays, only_logits
+from zoo_recipes.arrays.sources import Arrays, ArraySource, Predictor, PreparedArrays, only_logits
 from zoo_recipes.arrays.vocabulary import END, PADDING
 from zoo_registry import UsageError
 from zoo_runtime.tokenizing import decoded, encoded
@@ -68,7 +68,7 @@ def pairs(sources: Arrays, targets: Sequence[str], tokenizer: Any, length: int) 
     return Pairs({**sources, **decoder}, following, tokenizer, targets)
 
 
-def order_by_length(source: PreparedArrays, batch_size: int, rng: np.random.Generator) -> Any:
+def order_by_length(source: ArraySource, batch_size: int, rng: np.random.Generator) -> Any:
     """Return the indices of all pairs in a random order in which those of a batch are alike long.
 
     Args:
@@ -77,7 +77,8 @@ def order_by_length(source: PreparedArrays, batch_size: int, rng: np.random.Gene
         rng: Draws the pairs of each batch, and which batch comes when.
     """
     order = rng.permutation(len(source))
-    masks = (source.inputs[name][order] for name in ("padding_mask", "decoder_padding_mask"))
+    inputs, _ = source.take(order)
+    masks = (inputs[name] for name in ("padding_mask", "decoder_padding_mask"))
     order = order[np.lexsort([_rounded(mask.sum(axis=1)) for mask in masks])]
     whole = len(order) // batch_size * batch_size
     batches = rng.permutation(order[:whole].reshape(-1, batch_size))

@@ -48,7 +48,8 @@ ASTERISK_PACKAGES = {
         ("es", "9283a09a6d56fccdcc2bcfe86c48f0f844289cfbd46a3184d8785a6f7f569903"),
     )
 }
-# Programs whose German messages are trained on, and others to test on alone.
+# Programs whose German messages are trained on, and others to test on alone: those of Debian 12.15.
+# Once mirrors have it no more, DEBIAN_MIRROR may be a day of snapshot.debian.org/archive/debian.
 CATALOG_PACKAGES, OTHER_CATALOG_PACKAGES = (
     tuple(
         Package(
@@ -120,7 +121,7 @@ DJANGO_TRANSLATIONS = DatasetSpec(
 PROGRAM_MESSAGES = DatasetSpec(
     name="program_messages",
     builder="kerazoo_data.program_messages:ProgramMessages",
-    summary="Short messages of 26 desktop programs, from Debian, in English and German.",
+    summary="Short messages of 30 programs, from Debian, in English and German.",
     license="GPL-2+, GPL-3+, LGPL-2+, MPL-2.0: that of each program, in debian-catalogs.csv",
     package=CATALOG_PACKAGES + OTHER_CATALOG_PACKAGES,
 )

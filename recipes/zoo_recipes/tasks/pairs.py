@@ -102,7 +102,7 @@ def without_padding(inputs: Arrays, targets: Any) -> tuple[Arrays, Any]:
     """
     shorter = {}
     for side in ("", "decoder_"):
-        length = _rounded(inputs[f"{side}padding_mask"].sum(axis=1).max())
+        length = _rounded(max(1, inputs[f"{side}padding_mask"].sum(axis=1).max()))
         for name in (f"{side}token_ids", f"{side}padding_mask"):
             shorter[name] = inputs[name][:, :length]
     return shorter, targets[:, :length]

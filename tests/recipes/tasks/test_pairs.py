@@ -15,7 +15,7 @@ from zoo_recipes.metrics.resampling import point
 from zoo_recipes.metrics.texts import count_words, edit_distance
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import as_recipe, resolve_recipe
-from zoo_recipes.tasks.pairs import Pairs, decode, pairs, written
+from zoo_recipes.tasks.pairs import Pairs, decode, pairs, without_padding, written
 from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
@@ -163,6 +163,15 @@ def test_by_length_every_pair_comes_once_with_those_that_are_as_long():
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(again, batches[7:], strict=True))
     later = next(iter(Batches(source, batch_size=10, seed=0, sampling="by_length").of_epoch(1)))
     assert not np.array_equal(later[1], batches[0][1])
+
+
+def test_empty_texts_have_padding_left():
+    none = np.zeros((2, 24), np.int32)
+    sides = {
+        f"{side}{name}": none for side in ("", "decoder_") for name in ("token_ids", "padding_mask")
+    }
+    inputs, targets = without_padding(sides, none)
+    assert {array.shape for array in (*inputs.values(), targets)} == {(2, 8)}
 
 
 def test_by_length_is_for_pairs_of_texts():

@@ -162,7 +162,7 @@ def test_messages_of_programs(data_dir):
     for split, rows in COUNTS_OF_MESSAGES.items():
         parts[split] = read_split(builder, split, input=("english", "german"), label=None).raws
         assert len(parts[split]) == rows
-    assert dict(parts["train"])["Save As..."] == "Speichern unter..."
+    assert dict(parts["train"])["Find Customer..."] == "Kunde suchen..."
     seen = [{letters((e, "", g))[side] for e, g in parts["train"]} for side in (0, 1)]
     for split in ("validation", "same_programs", "test"):
         for english, german in parts[split]:

@@ -55,11 +55,18 @@ class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True
             yield index, {"text": text, "english": english, "language": language}
 
 
-def split_by_message(rows: Iterable[Message]) -> dict[str, list[Message]]:
+def split_by_message(
+    rows: Iterable[Message], test: int = TEST_MESSAGES, validation: int = VALIDATION_MESSAGES
+) -> dict[str, list[Message]]:
     """Return the rows of each split: a message is in one, whatever language it is in.
 
     What is tested is not trained on in other case or punctuation, nor as a translation that two
     messages have.
+
+    Args:
+        rows: English, anything, and the translation.
+        test: Of 256 messages, how many are to test on, on average.
+        validation: The same, to look at while training.
 
     Example:
         >>> rows = [("Mercurial", "de", "Merkur"), ("Mercury", "de", "Merkur")]
@@ -70,26 +77,21 @@ def split_by_message(rows: Iterable[Message]) -> dict[str, list[Message]]:
     """
     parts: dict[str, list[Message]] = {"test": [], "validation": [], "train": []}
     for row in rows:
-        parts[_split_of(row[0])].append(row)
+        drawn = hashlib.sha256(row[0].encode()).digest()[0]
+        held = "test" if drawn < test else "validation" if drawn < test + validation else "train"
+        parts[held].append(row)
     held_out: set[str] = set()
     for split, found in parts.items():
-        parts[split] = [row for row in found if held_out.isdisjoint(_letters(row))]
-        held_out.update(*map(_letters, found))
+        parts[split] = [row for row in found if held_out.isdisjoint(letters(row))]
+        held_out.update(*map(letters, found))
     return parts
 
 
-def _letters(row: Message) -> tuple[str, str]:
+def letters(row: Message) -> tuple[str, str]:
     """Return a message and its translation without case and punctuation."""
     english, _, text = row
     one, other = ("".join(filter(str.isalnum, part.casefold())) for part in (english, text))
     return one or english, other or text
-
-
-def _split_of(english: str) -> str:
-    drawn = hashlib.sha256(english.encode()).digest()[0]
-    if drawn < TEST_MESSAGES:
-        return "test"
-    return "validation" if drawn < TEST_MESSAGES + VALIDATION_MESSAGES else "train"
 
 
 def _messages(folder: Path) -> Iterator[Message]:

@@ -1,9 +1,12 @@
 """What Kerazoo reads to list and describe these data sets: data only, nothing heavy is imported."""
 
+import csv
 from pathlib import Path
 
 from zoo import DatasetSpec
 from zoo_system.fetching import Package
+
+_CATALOGS = Path(__file__).with_name("debian-catalogs.csv")
 
 VADER_PACKAGE = Package(
     "vaderSentiment",
@@ -45,6 +48,22 @@ ASTERISK_PACKAGES = {
         ("es", "9283a09a6d56fccdcc2bcfe86c48f0f844289cfbd46a3184d8785a6f7f569903"),
     )
 }
+# Programs whose German messages are trained on, and others to test on alone: those of Debian 12.15.
+# Once mirrors have it no more, DEBIAN_MIRROR may be a day of snapshot.debian.org/archive/debian.
+CATALOG_PACKAGES, OTHER_CATALOG_PACKAGES = (
+    tuple(
+        Package(
+            row["package"],
+            row["version"],
+            row["sha256"],
+            pool=row["pool"],
+            files=(row["folder"],),
+        )
+        for row in csv.DictReader(_CATALOGS.read_text(encoding="utf-8").splitlines())
+        if row["used_for"] == use
+    )
+    for use in ("training", "test")
+)
 
 MNIST5K_ANGLES = DatasetSpec(
     name="mnist5k_angles",
@@ -98,6 +117,13 @@ DJANGO_TRANSLATIONS = DatasetSpec(
     summary="Messages of the web framework Django in ten languages, each with its English.",
     license="BSD-3-Clause (Django)",
     package=DJANGO_PACKAGE,
+)
+PROGRAM_MESSAGES = DatasetSpec(
+    name="program_messages",
+    builder="kerazoo_data.program_messages:ProgramMessages",
+    summary="Short messages of 30 programs, from Debian, in English and German.",
+    license="GPL-2+, GPL-3+, LGPL-2+, MPL-2.0: that of each program, in debian-catalogs.csv",
+    package=CATALOG_PACKAGES + OTHER_CATALOG_PACKAGES,
 )
 BREAST_CANCER = DatasetSpec(
     name="breast_cancer",

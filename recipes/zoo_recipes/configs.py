@@ -153,6 +153,9 @@ class CompileConfig:
     jit_compile: Literal["auto"] | bool = "auto"
 
 
+Sampling = Literal["shuffled", "balanced", "by_length"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
     """When to stop before the last epoch; the best weights are kept.
@@ -182,6 +185,8 @@ class FitConfig:
             ``keep_best`` what is better, unless it is given a ``mode``.
         class_weight: Of the loss: ``balanced``, or weights by class name.
         sampling: ``balanced`` draws every class equally often; an epoch is as long as before.
+            ``by_length``, for ``seq2seq``, puts pairs of about the same length into a batch, which
+            is as long as its longest: less padding is computed with.
         scale_with_workers: What N workers change: ``batch`` takes N times the batch, ``linear`` N
             times the learning rate too (https://arxiv.org/abs/1706.02677), ``sqrt`` its square
             root; ``none`` trains as one process does.
@@ -194,7 +199,7 @@ class FitConfig:
     keep_best: str | None = None
     callbacks: tuple[Component, ...] = ()
     class_weight: Literal["balanced"] | Mapping[str, NonNegativeFloat] | None = None
-    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    sampling: Sampling = "shuffled"
     scale_with_workers: Literal["none", "batch", "linear", "sqrt"] = "none"
 
 

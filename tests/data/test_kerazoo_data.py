@@ -113,7 +113,7 @@ def test_without_it_lists_say_what_there_would_be(alone) -> None:
         return CliRunner().invoke(cli, [*words]).output
 
     assert re.findall(r"^\w+", say("datasets"), re.M)[1:] == ["digits", "mnist5k", "pydoc", "And"]
-    assert say("datasets").splitlines()[-1] == "And 14 of kerazoo-data: pip install kerazoo-data"
+    assert say("datasets").splitlines()[-1] == "And 15 of kerazoo-data: pip install kerazoo-data"
     assert [row["name"] for row in json.loads(say("datasets", "--json"))] == [
         *("digits", "mnist5k", "pydoc")
     ]

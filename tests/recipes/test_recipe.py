@@ -75,7 +75,7 @@ def test_five_mistakes_are_told_at_once():
         "Did you mean 'digits'? Ours: asterisk_prompts, breast_cancer, brown, cmudict, diabetes, "
         "digits, django_translations, language_id, mnist5k, mnist5k_angles, mnist5k_scenes, "
         "movie_reviews, "
-        "movielens_small, pydoc, resume, reuters_r8, shakespeare.\n"
+        "movielens_small, program_messages, pydoc, resume, reuters_r8, shakespeare.\n"
         '  dataset.train = "train[:80": is not a split, such as "train", "train[:90%]" '
         'or "train+test".'
     )

@@ -83,6 +83,7 @@ _OF_KERAZOO_DATA = (
     "mnist5k_scenes",
     "movie_reviews",
     "movielens_small",
+    "program_messages",
     "resume",
     "reuters_r8",
     "shakespeare",

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.sources import Arrays, Predictor, PreparedArrays, only_logits
+from zoo_recipes.arrays.sources import Arrays, ArraySource, Predictor, PreparedArrays, only_logits
 from zoo_recipes.arrays.vocabulary import END, PADDING
 from zoo_registry import UsageError
 from zoo_runtime.tokenizing import decoded, encoded
 
 BATCH_SIZE = 512
+# Batches have lengths that this divides, so that few graphs are made.
+_LENGTH_STEP = 8
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,50 @@ def pairs(sources: Arrays, targets: Sequence[str], tokenizer: Any, length: int) 
         "decoder_padding_mask": (following > 0).astype(np.int32),
     }
     return Pairs({**sources, **decoder}, following, tokenizer, targets)
+
+
+def order_by_length(source: ArraySource, batch_size: int, rng: np.random.Generator) -> Any:
+    """Return the indices of all pairs in a random order in which those of a batch are alike long.
+
+    Args:
+        source: The pairs.
+        batch_size: Pairs a batch; the last one may have fewer, and has the longest.
+        rng: Draws the pairs of each batch, and which batch comes when.
+    """
+    order = rng.permutation(len(source))
+    inputs, _ = source.take(order)
+    masks = (inputs[name] for name in ("padding_mask", "decoder_padding_mask"))
+    order = order[np.lexsort([_rounded(mask.sum(axis=1)) for mask in masks])]
+    whole = len(order) // batch_size * batch_size
+    batches = rng.permutation(order[:whole].reshape(-1, batch_size))
+    return np.concatenate([batches.ravel(), order[whole:]])
+
+
+def without_padding(inputs: Arrays, targets: Any) -> tuple[Arrays, Any]:
+    """Return a batch of pairs whose texts are as long as the longest, rounded up.
+
+    Args:
+        inputs: As :func:`pairs` makes them.
+        targets: int32 (examples, target tokens).
+
+    Example:
+        >>> mask = np.array([[1] * 3 + [0] * 17, [1] * 9 + [0] * 11])
+        >>> inputs = {"token_ids": mask, "padding_mask": mask}
+        >>> inputs |= {f"decoder_{name}": array[:1] for name, array in inputs.items()}
+        >>> shorter, targets = without_padding(inputs, mask[:1])
+        >>> shorter["token_ids"].shape, shorter["decoder_token_ids"].shape, targets.shape
+        ((2, 16), (1, 8), (1, 8))
+    """
+    shorter = {}
+    for side in ("", "decoder_"):
+        length = _rounded(max(1, inputs[f"{side}padding_mask"].sum(axis=1).max()))
+        for name in (f"{side}token_ids", f"{side}padding_mask"):
+            shorter[name] = inputs[name][:, :length]
+    return shorter, targets[:, :length]
+
+
+def _rounded(lengths: Any) -> Any:
+    return -(-lengths // _LENGTH_STEP) * _LENGTH_STEP
 
 
 def decode(predict: Predictor, source: Pairs) -> Any:

@@ -15,8 +15,9 @@ from zoo_models.saved import tensors_of
 from zoo_recipes.arrays.sources import Arrays, ArraySource, Shapes, fit, only_logits
 from zoo_recipes.augmentation.changes import TextMarks, make_changes
 from zoo_recipes.augmentation.mixing import is_flip, make_mixes, mixed
-from zoo_recipes.configs import Component, DistillationConfig
+from zoo_recipes.configs import Component, DistillationConfig, Sampling
 from zoo_recipes.tasks.boxes import Scenes, flipped
+from zoo_recipes.tasks.pairs import order_by_length, without_padding
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import Tensor
@@ -41,7 +42,7 @@ class Batches:
         marks: What the tokenizer puts into every text.
         feed: Brings the inputs into the structure that the model takes.
         class_weights: Of the loss, float32 (classes,).
-        balanced: Whether every class comes equally often.
+        sampling: As in :class:`zoo_recipes.configs.FitConfig`.
         num_classes: Of the model, where images are mixed.
         teach: Puts the teacher's logits behind the targets.
     """
@@ -56,7 +57,7 @@ class Batches:
         marks: TextMarks | None = None,
         feed: Callable[[dict[str, Any]], Any] = dict,
         class_weights: Any = None,
-        balanced: bool = False,
+        sampling: Sampling = "shuffled",
         num_classes: int = 0,
         teach: Teach | None = None,
     ) -> None:
@@ -69,7 +70,7 @@ class Batches:
         self.mixes = make_mixes(augmentation)
         self.feed = feed
         self.class_weights = class_weights
-        self.balanced = balanced
+        self.sampling = sampling
         self.num_classes = num_classes
         self.teach = teach
 
@@ -85,8 +86,10 @@ class Batches:
             first: The step to begin at: it and those after it are as in the whole epoch.
         """
         rng = np.random.default_rng([self.seed, epoch])
-        if self.balanced:
+        if self.sampling == "balanced":
             order = balanced_order(self.source.targets, rng)
+        elif self.sampling == "by_length":
+            order = order_by_length(self.source, self.batch_size, rng)
         else:
             order = rng.permutation(len(self.source))
         # Windows of a text begin elsewhere each epoch.
@@ -96,6 +99,8 @@ class Batches:
     def _batch(self, epoch: int, order: Any, shift: int, step: int) -> Batch:
         indices = order[step * self.batch_size : (step + 1) * self.batch_size]
         inputs, targets = self.source.take(indices, shift)
+        if self.sampling == "by_length":
+            inputs, targets = without_padding(inputs, targets)
         rng = np.random.default_rng([self.seed, epoch, step])
         for change in self.changes:
             inputs = change(inputs, rng)

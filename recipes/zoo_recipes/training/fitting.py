@@ -159,7 +159,7 @@ def fit(
         marks=marks,
         feed=lambda inputs: fed(model, inputs),
         class_weights=_class_weights(recipe, sources["train"], labels),
-        balanced=recipe.fit.sampling == "balanced",
+        sampling=recipe.fit.sampling,
         num_classes=model.outputs[0].shape[-1],
         teach=make_teaching(teacher, distillation, model, labels, folder / folders.ASSETS)
         if teacher and distillation

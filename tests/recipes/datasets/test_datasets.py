@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import zoo_registry
+from kerazoo_data.django_translations import letters
 from kerazoo_data.language_id import LANGUAGES, unshared
 from zoo_recipes.datasets import reading
 from zoo_recipes.datasets.catalog import DATASETS, DatasetSpec, as_dataset
@@ -24,6 +25,7 @@ from zoo_registry import UsageError, ZooError
 from zoo_system.fetching import Package, unpacked
 
 COUNTS = {"digits": (1437, 360), "mnist5k": (4000, 1000)}
+COUNTS_OF_MESSAGES = {"train": 51_719, "validation": 424, "same_programs": 1723, "test": 1472}
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,22 @@ def test_translations_are_split_by_message(data_dir):
     # Whatever language a message is in: none that is tested was seen in training.
     assert [len(messages) for messages in english.values()] == [687, 31, 84]
     assert sum(map(len, english.values())) == len(set().union(*english.values()))
+
+
+@pytest.mark.slow
+def test_messages_of_programs(data_dir):
+    builder = open_dataset("program_messages", data_dir=data_dir, download=True)
+    parts = {}
+    for split, rows in COUNTS_OF_MESSAGES.items():
+        parts[split] = read_split(builder, split, input=("english", "german"), label=None).raws
+        assert len(parts[split]) == rows
+    assert dict(parts["train"])["Find Customer..."] == "Kunde suchen..."
+    seen = [{letters((e, "", g))[side] for e, g in parts["train"]} for side in (0, 1)]
+    for split in ("validation", "same_programs", "test"):
+        for english, german in parts[split]:
+            message = letters((english, "", german))
+            assert message[0] not in seen[0]
+            assert message[1] not in seen[1]
 
 
 def test_prompts_in_two_languages_are_split_by_what_they_say(data_dir):

@@ -13,8 +13,10 @@ from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.metrics.texts import count_words, edit_distance
-from zoo_recipes.recipe import as_recipe
-from zoo_recipes.tasks.pairs import decode, pairs, written
+from zoo_recipes.overrides import with_overrides
+from zoo_recipes.recipe import as_recipe, resolve_recipe
+from zoo_recipes.tasks.pairs import Pairs, decode, pairs, without_padding, written
+from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
 
@@ -125,3 +127,56 @@ def test_a_training_on_words_and_phonemes(data_dir, tmp_path):
     assert (len(right), np.mean(right)) == (117, pytest.approx(found.metrics["exact_match"]))
     assert {name: found.metrics[name] for name in run.metrics} == pytest.approx(run.metrics)
     assert set(found.metrics) == set(found.intervals)
+
+
+def test_by_length_every_pair_comes_once_with_those_that_are_as_long():
+    rng = np.random.default_rng(0)
+    sides = {}
+    for side in ("", "decoder_"):
+        mask = (np.arange(24) < rng.integers(1, 25, (103, 1))).astype(np.int32)
+        sides |= {
+            f"{side}token_ids": mask * rng.integers(1, 9, mask.shape),
+            f"{side}padding_mask": mask,
+        }
+    source = Pairs(sides, sides["decoder_token_ids"], None, [""] * 103)
+    batches = list(Batches(source, batch_size=10, seed=0, sampling="by_length").of_epoch(0))
+    rows = []
+    for inputs, targets in batches:
+        for side in ("", "decoder_"):
+            tokens, mask = inputs[f"{side}token_ids"], inputs[f"{side}padding_mask"]
+            assert tokens.shape == mask.shape
+            # As long as its longest: the last eight tokens are not padding alone.
+            assert tokens.shape[1] % 8 == 0
+            assert mask[:, -8:].any()
+        assert targets.shape == tokens.shape
+        rows += [
+            (source_row[source_row > 0].tobytes(), target[target > 0].tobytes())
+            for source_row, target in zip(inputs["token_ids"], targets, strict=True)
+        ]
+    wanted = zip(sides["token_ids"], sides["decoder_token_ids"], strict=True)
+    assert sorted(rows) == sorted((a[a > 0].tobytes(), b[b > 0].tobytes()) for a, b in wanted)
+    computed = sum(
+        inputs["token_ids"].size + inputs["decoder_token_ids"].size for inputs, _ in batches
+    )
+    assert computed < 0.8 * 103 * 48
+    again = list(Batches(source, batch_size=10, seed=0, sampling="by_length").of_epoch(0, first=7))
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(again, batches[7:], strict=True))
+    later = next(iter(Batches(source, batch_size=10, seed=0, sampling="by_length").of_epoch(1)))
+    assert not np.array_equal(later[1], batches[0][1])
+
+
+def test_empty_texts_have_padding_left():
+    none = np.zeros((2, 24), np.int32)
+    sides = {
+        f"{side}{name}": none for side in ("", "decoder_") for name in ("token_ids", "padding_mask")
+    }
+    inputs, targets = without_padding(sides, none)
+    assert {array.shape for array in (*inputs.values(), targets)} == {(2, 8)}
+
+
+def test_by_length_is_for_pairs_of_texts():
+    with pytest.raises(UsageError) as caught:
+        with_overrides(resolve_recipe("digits-mlp"), ["fit.sampling=by_length"])
+    assert str(caught.value).endswith(
+        'fit.sampling = "by_length": it is for task "seq2seq", not "image-classification".'
+    )

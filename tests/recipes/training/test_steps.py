@@ -99,7 +99,7 @@ def test_balanced_sampling_draws_every_class_equally_often():
 def test_batches_carry_the_weights_of_their_targets():
     source = PreparedArrays({"x": np.arange(len(LABELS))}, LABELS)
     weights = class_weights("balanced", LABELS, None)
-    batches = Batches(source, batch_size=32, seed=0, class_weights=weights, balanced=True)
+    batches = Batches(source, batch_size=32, seed=0, class_weights=weights, sampling="balanced")
     for inputs, targets, given in batches.of_epoch(0):
         np.testing.assert_array_equal(targets, LABELS[inputs["x"]])
         np.testing.assert_array_equal(given, weights[targets])

@@ -25,7 +25,7 @@ from export_layers import (
 import zoo_registry
 from zoo_export import ExportError, export
 from zoo_export.exporting import put_in_place
-from zoo_export.making import conversion
+from zoo_export.making import children
 from zoo_registry import Registry, UnknownNameError, UsageError
 from zoo_runtime import files
 from zoo_runtime.formats import Format
@@ -45,7 +45,7 @@ def _left(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _no_child_waits():
-    conversion.close()
+    children.close()
 
 
 def _children():
@@ -111,14 +111,14 @@ def test_a_killed_child(dense, tmp_path):
 @pytest.mark.slow
 def test_a_child_does_one_job_after_another_and_is_not_blamed_for_an_earlier_one(dense, tmp_path):
     export(dense(), out=tmp_path / "first", to=["onnx"])
-    (first,) = conversion._waiting
+    (first,) = children._waiting
     marker = tmp_path / "marker"
 
     export(dense(KilledOnce(str(marker))), out=tmp_path / "second", to=["onnx"])
 
     assert first.process.returncode == -signal.SIGKILL
     # It holds code of this test's own, which may be another one when the next export comes.
-    assert conversion._waiting == []
+    assert children._waiting == []
     marker.unlink()
     error = _refused(dense(KilledOnce(str(marker))), tmp_path / "alone", to=["onnx"])
     assert "was killed by SIGKILL" in str(error)
@@ -127,15 +127,15 @@ def test_a_child_does_one_job_after_another_and_is_not_blamed_for_an_earlier_one
 @pytest.mark.slow
 def test_a_child_of_other_surroundings_takes_no_job(dense, tmp_path, monkeypatch):
     export(dense(), out=tmp_path / "first", to=["onnx"])
-    (first,) = conversion._waiting
+    (first,) = children._waiting
 
     monkeypatch.setenv("KERAZOO_TEST_OF_SURROUNDINGS", "1")
     export(dense(), out=tmp_path / "second", to=["onnx"])
-    (second,) = conversion._waiting
+    (second,) = children._waiting
     export(dense(), out=tmp_path / "third", to=["onnx"])
 
     assert first.process.returncode is not None
-    assert [child.process for child in conversion._waiting] == [second.process]
+    assert [child.process for child in children._waiting] == [second.process]
 
 
 @pytest.mark.slow
@@ -553,13 +553,10 @@ def test_names_of_models_and_inputs_with_other_letters(tmp_path, kind):
         )
 
 
-def test_signals_without_a_name(tmp_path):
-    log = tmp_path / "log"
-    killed = [sys.executable, "-c", "import os; os.kill(os.getpid(), 35)"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(killed, stdout=file, stderr=file)
+def test_signals_without_a_name():
+    process = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 35)"])
     process.wait()
-    assert how_it_ended(process, log, "its process") == "its process was killed by signal 35"
+    assert how_it_ended(process, b"", "its process") == "its process was killed by signal 35"
 
 
 def test_a_bundle_is_not_written_into_what_it_is_to_hold(tmp_path):

@@ -44,7 +44,7 @@ from zoo_runtime.contents import (
 from zoo_runtime.errors import BundleError, ExportError, VerificationError
 from zoo_runtime.formats import Format, find
 from zoo_runtime.generation.files import LOGITS
-from zoo_runtime.manifest import EDGES, SAMPLES, TRAIN_FORMAT, Artifact, Manifest
+from zoo_runtime.manifest import ASSETS, EDGES, SAMPLES, TRAIN_FORMAT, Artifact, Manifest
 from zoo_runtime.preprocessing_checks import check_preprocessing
 from zoo_runtime.running import AS_USUAL, Options, Runner, check_installed
 from zoo_runtime.saved_samples import (
@@ -85,19 +85,20 @@ def run_samples(
         BundleError: No samples, or a file that its runtime refuses.
         VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
     """
-    check_preprocessing(bundle.manifest, bundle.assets)
+    with bundle.as_recorded(ASSETS):
+        check_preprocessing(bundle.manifest, bundle.path / ASSETS)
     fmt, outputs = find(artifact.format), bundle.manifest.outputs
     if fmt.writes:
         from zoo_runtime.writing import written_again
 
         row = written_again(artifact, runner or open_unverified(bundle, artifact, options))
         return replace(artifact.verification, tolerance=fmt.tolerance, comparisons=(row,))
-    taken = bundle.manifest.inputs
-    samples = load_samples(bundle.path / SAMPLES, taken)
-    scales = load_scales(bundle.path / SAMPLES)
-    edges = bundle.path / EDGES
-    if fmt.scheme is None and edges.is_file():
-        samples += [replace(sample, kind=EDGE) for sample in load_samples(edges, taken)]
+    taken, edges = bundle.manifest.inputs, bundle.path / EDGES
+    with bundle.as_recorded(SAMPLES, EDGES):
+        samples = load_samples(bundle.path / SAMPLES, taken)
+        scales = load_scales(bundle.path / SAMPLES)
+        if fmt.scheme is None and edges.is_file():
+            samples += [replace(sample, kind=EDGE) for sample in load_samples(edges, taken)]
     names = {tensor.name for tensor in artifact.inputs}
     if any(set(sample.inputs) != names for sample in samples):
         raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
@@ -363,7 +364,8 @@ def _exercise(bundle: Contents, artifact: Artifact, options: Options) -> Verific
     if artifact.format == TRAIN_FORMAT:
         from zoo_runtime.running.training import open_trainer
 
-        sample = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)[0].inputs
+        with bundle.as_recorded(SAMPLES):
+            sample = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)[0].inputs
         path = files.safe_path(bundle.path, artifact.path)
         open_trainer(path, threads=options.threads).rehearse(sample)
     return verification

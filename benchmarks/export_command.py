@@ -3,11 +3,11 @@
     python benchmarks/export_command.py digits-cnn bert-base --formats onnx,tflite --runs 5
 
 Every contestant is a process of its own, from its start to its end, with all that it starts; they
-take turns. A recipe's name is trained for one epoch first and its run exported, that of a model
-without a recipe is built with drawn weights. The script loads the model that Keras saved, exports it,
-and compares 16 rows of what the file gives with Keras; with ``--torch PYTHON`` one with
-``torch.onnx`` does the same with BERT, in the environment of benchmarks/peers. Ratios are ours over
-theirs, of medians; ``--ours PYTHON``, several times, adds another version's environment.
+take turns. Of a recipe a run of one epoch is exported, of another model's name one with drawn
+weights. The script loads the same model as Keras saved it, exports it, and compares 16 rows of what
+the file gives with Keras. With ``--torch PYTHON`` one with ``torch.onnx`` does so with BERT, in the
+environment of benchmarks/peers. Ratios are ours over theirs, of medians; ``--ours PYTHON`` adds
+another version's environment.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ np.savez(sys.argv[2], **{n[2:]: examples[n][:16] for n in examples.files if n[:2
 
 
 def _prepare(name: str, work: Path) -> tuple[str, Path, Path]:
-    """Return what ``zoo export`` is given, the file of the same model, and 16 rows of its inputs."""
+    """Return what ``zoo export`` is given, the model that Keras saved, and 16 rows of inputs."""
     import zoo_registry
 
     rows = work / "rows.npz"
@@ -125,12 +125,12 @@ def _done(*words: str) -> None:
 
 
 def _costs(command: Sequence[str], work: Path) -> dict[str, float]:
-    """Return wall and processor seconds of a command, from its start to its end, in a new cache."""
-    with tempfile.TemporaryDirectory(dir=work) as cache:
-        environment = {**os.environ, "XDG_CACHE_HOME": cache, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    """Return wall and processor seconds of a command, from its start to its end."""
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(
-            command, cwd=cache, capture_output=True, text=True, check=False, env=environment
+            command, cwd=folder, capture_output=True, text=True, check=False, env=environment
         )
         wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
@@ -149,7 +149,7 @@ def _contestants(
         label: [python, "-m", "zoo.cli", "export", source, *options]
         for label, python in pythons.items()
     }
-    if all(each in _KERAS_FORMATS for each in wanted.split(",")) and "," not in wanted:
+    if wanted in _KERAS_FORMATS:
         suffix = "onnx" if wanted == "onnx" else "tflite"
         words = [str(model), str(rows), f"model.{suffix}", _KERAS_FORMATS[wanted]]
         found["model.export"] = [sys.executable, "-c", _KERAS, *words]

@@ -13,17 +13,20 @@ may do what the user may. That no file of a model asks for more than computing i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, load_target
 from zoo_runtime import files, schema
 from zoo_runtime.columns import Scale
 from zoo_runtime.comparing import (
@@ -267,10 +270,17 @@ def try_artifact(
         MissingRuntimeError: Its runtime is not installed.
         UsageError: No process can be started here, or it cannot be opened so.
     """
-    check_installed(find(artifact.format))
-    words = [str(bundle.path), artifact.format, _digest(bundle.manifest, artifact)]
+    fmt = find(artifact.format)
+    check_installed(fmt)
+    words = [
+        str(bundle.path),
+        artifact.format,
+        _digest(bundle.manifest, artifact),
+        json.dumps(asdict(options)),
+    ]
+    prepare = partial(_import_runtime, fmt)
     try:
-        done = processes.run(__name__, *words, json.dumps(asdict(options)), time_limit=time_limit)
+        done = processes.run(__name__, *words, time_limit=time_limit, meanwhile=prepare)
     except OSError as error:
         raise UsageError(
             f"Artifact '{artifact.path}' cannot be tried in another process ({error}): load the "
@@ -292,6 +302,13 @@ def try_artifact(
         message = answer["message"].replace(str(bundle.path), str(bundle))
         raise _KINDS.get(answer["error"], BundleError)(message)
     return schema.read(Verification, answer, "verification")
+
+
+def _import_runtime(fmt: Format) -> None:
+    """Import what this process is going to open the artifact with, if the child finds it right."""
+    with contextlib.suppress(Exception):  # it fails again, with its message, when it is opened
+        load_target(fmt.runtime)
+        importlib.import_module(fmt.module)
 
 
 def _answer(done: subprocess.CompletedProcess[str]) -> Any:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,7 +60,11 @@ def _started(
 
 
 def run(
-    module: str, *arguments: str, time_limit: float, environment: Mapping[str, str] | None = None
+    module: str,
+    *arguments: str,
+    time_limit: float,
+    environment: Mapping[str, str] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the main part of a module to its end and return what it printed.
 
@@ -69,21 +73,27 @@ def run(
         arguments: Its arguments.
         time_limit: Seconds after which it is killed.
         environment: What is added to this process' own.
+        meanwhile: Called here once it has started.
 
     Raises:
         OSError: It cannot be started.
         subprocess.TimeoutExpired: It took too long.
     """
-    return _finished(MODULE, module, *arguments, time_limit=time_limit, environment=environment)
+    words = (MODULE, module, *arguments)
+    return _finished(*words, time_limit=time_limit, environment=environment, meanwhile=meanwhile)
 
 
 def _finished(
-    *words: str, time_limit: float, environment: Mapping[str, str] | None
+    *words: str,
+    time_limit: float,
+    environment: Mapping[str, str] | None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> subprocess.CompletedProcess[str]:
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     text: dict[str, Any] = {"text": True, "errors": "replace"}
     with _started(*words, environment=environment, **pipes, **text) as process:
         try:
+            meanwhile()
             out, err = process.communicate(timeout=time_limit)
         except BaseException:  # Ctrl-C too
             process.kill()

@@ -48,7 +48,9 @@ def serve() -> None:
     """Carry out the jobs whose folders, as JSON, are the lines of standard input."""
     import keras
 
-    while select.select([sys.stdin], [], [], _PATIENCE_SECONDS)[0]:
+    patience = None  # its parent may have a large model to read before the first job
+    while select.select([sys.stdin], [], [], patience)[0]:
+        patience = _PATIENCE_SECONDS
         line = sys.stdin.readline()
         if not line:
             return

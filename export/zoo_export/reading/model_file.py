@@ -73,7 +73,7 @@ def without_preprocessor(model: Any) -> Iterator[None]:
 
 
 def load(path: Path) -> Any:
-    """Return the model of :func:`model_file`."""
+    """Return the model of :func:`model_file`, in the process that converts it."""
     from zoo_models.saved import load_saved
 
     return pickled.load(path) if path.name == _PICKLED else load_saved(path)

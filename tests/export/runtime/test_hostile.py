@@ -255,13 +255,16 @@ def test_what_is_opened_is_what_was_hashed(bundle_copy, cache, tmp_path, monkeyp
     path.write_bytes(content)
     said = r"digits-net\.onnx' of bundle '.*' was written to or replaced while it was opened"
     with pytest.raises(BundleError, match=said), bundle.as_recorded("digits-net.onnx"):
-        other = tmp_path / "other.onnx"
-        other.write_bytes(content[::-1])
-        path.rename(tmp_path / "kept.onnx")
-        other.rename(path)
-        # What is read here is not what was hashed; then all is as it was.
-        path.unlink()
-        (tmp_path / "kept.onnx").rename(path)
+        _opened_as_another(path, tmp_path / "kept.onnx")
+
+
+def _opened_as_another(path, kept):
+    """Have another file there while something is opened, and then the one that was."""
+    content = path.read_bytes()
+    path.rename(kept)
+    path.write_bytes(content[::-1])
+    path.unlink()
+    kept.rename(path)
 
 
 # -- operators ------------------------------------------------------------------------------------

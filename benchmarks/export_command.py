@@ -158,7 +158,9 @@ def _contestants(
     return found
 
 
-def _add(table: Table, name: str, wanted: str, taken: Mapping[str, list[dict[str, float]]]) -> None:
+def _table(name: str, wanted: str, taken: Mapping[str, list[dict[str, float]]]) -> Table:
+    columns = ("command", "wall s", "processor s", "ours / it", "of processor")
+    table = Table(*columns, title=f"{name} to {wanted}")
     middle = {
         label: {key: statistics.median(each[key] for each in costs) for key in costs[0]}
         for label, costs in taken.items()
@@ -166,7 +168,8 @@ def _add(table: Table, name: str, wanted: str, taken: Mapping[str, list[dict[str
     for label, costs in middle.items():
         ratios = (middle["ours"][key] / costs[key] for key in ("wall", "processor"))
         row = (f"{costs['wall']:.1f}", f"{costs['processor']:.1f}")
-        table.add_row(name, wanted, label, *row, *(f"{ratio:.2f}" for ratio in ratios))
+        table.add_row(label, *row, *(f"{ratio:.2f}" for ratio in ratios))
+    return table
 
 
 def main() -> None:
@@ -179,8 +182,6 @@ def main() -> None:
     parser.add_argument("--ours", action="append", default=[], metavar="PYTHON")
     parser.add_argument("--torch", metavar="PYTHON")
     arguments = parser.parse_args()
-    columns = ("model", "formats", "command", "wall s", "processor s", "ours / it", "of processor")
-    table = Table(*columns)
     for name in arguments.models:
         for wanted in (each.replace("+", ",") for each in arguments.formats.split(",")):
             with tempfile.TemporaryDirectory() as folder:
@@ -191,8 +192,7 @@ def main() -> None:
                         costs = _costs(command, Path(folder))
                         if run:  # the first reads the libraries from the disk
                             taken[label].append(costs)
-                _add(table, name, wanted, taken)
-    Console(width=120).print(table)
+                Console().print(_table(name, wanted, taken))
 
 
 if __name__ == "__main__":

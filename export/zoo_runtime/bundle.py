@@ -204,7 +204,7 @@ class Bundle(Contents):
             BundleError: A file of the bundle is not the one of its manifest.
         """
         names = list(self.manifest.files)
-        with self.as_recorded(*names):
+        with self._recorded(names):
             return files.pack(self.path, names, Path(path), force=force)
 
     def trainer(self, threads: int | None = None) -> Trainer:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,8 +137,11 @@ class Contents:
         """
         inside = tuple(start for part in parts for start in (f"{part}/", f"{part}."))
         names = [name for name in self.manifest.files if name in parts or name.startswith(inside)]
-        with files.as_recorded(self.path, names, self.manifest.files, Path(str(self))):
+        with self._recorded(names):
             yield
+
+    def _recorded(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        return files.as_recorded(self.path, names, self.manifest.files, Path(str(self)))
 
     def check_hashes(self) -> None:
         """Check the hash of every file, also of those that nothing opens.
@@ -146,7 +149,7 @@ class Contents:
         Raises:
             BundleError: A file is not the one of the manifest.
         """
-        with self.as_recorded(*self.manifest.files):
+        with self._recorded([*self.manifest.files]):
             pass
 
     @property

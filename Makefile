@@ -6,7 +6,7 @@ VENV ?= .venv
 JOBS ?= 2
 ZOO = $(VENV)/bin/zoo
 
-.PHONY: demo test quick lint types bench clean
+.PHONY: demo test quick lint types claims clean
 
 demo: $(VENV)/installed
 	$(ZOO) demo --force
@@ -24,8 +24,9 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(VENV)/bin/mypy
 
-bench: $(VENV)/installed
-	$(VENV)/bin/python benchmarks/listing.py
+# Whether what the pages state is still so; `make claims ONLY=--quick` in a few minutes.
+claims: $(VENV)/installed
+	$(VENV)/bin/python -m benchmarks.claims $(ONLY)
 
 $(VENV)/installed: pyproject.toml runtime/pyproject.toml data/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

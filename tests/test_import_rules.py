@@ -34,7 +34,7 @@ MODELS = {
     "builders": {"layers"},
     "catalog": set(),
     "weights": {"calling"},
-    "sizing": {"build", "calling", "memory"},
+    "sizing": {"backend", "build", "calling", "memory"},
     "bridges": {"layers", "weights"},
 }
 # The rooms of zoo_recipes: each may import those above it, those of one line each other.

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zoo_registry import UsageError
+from zoo_registry import UsageError, meaning_of
 from zoo_runtime import schema
 from zoo_runtime.manifest import Decoding
 from zoo_system.durable import write_text
@@ -303,8 +303,9 @@ def read_run_info(folder: Path) -> RunInfo:
     if not path.is_file():
         if (folder / RECIPE).is_file():
             raise _lost(folder, "is missing")
+        known = meaning_of(str(folder), "run")
         raise UsageError(
-            f"'{folder}' is not a run folder ({INFO} is missing). `zoo train` makes one."
+            f"'{folder}' is not a run folder ({INFO} is missing).{known} `zoo train` makes one."
         )
     try:
         if path.stat().st_size > _MOST_BYTES:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
+import zoo_registry
 from zoo_recipes.configs import Component, ModelConfig
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, did_you_mean
@@ -56,6 +57,9 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """
     data = recipe.to_dict()
     for key, value in values.items():
+        if key not in get_type_hints(Recipe) and "." not in key and (found := dotted_keys(key)):
+            choices = " or ".join(f"'{each}'" for each in found)
+            raise UsageError(f"There is no key '{key}' of a recipe. Did you mean {choices}?")
         _put(data, _path(key), value, key)
     return as_recipe(data, recipe.name)
 
@@ -72,6 +76,34 @@ def value_at(recipe: Recipe, key: str) -> Any:
     for part in _path(key):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def dotted_keys(word: str) -> list[str]:
+    """Return the keys of recipes that end in a word, the shortest first; what is tuned is none.
+
+    Example:
+        >>> dotted_keys("epochs"), dotted_keys("learning_rate")[0]
+        (['fit.epochs'], 'compile.optimizer.learning_rate')
+    """
+    recipes = (zoo_registry.recipes.peek(name) for name in zoo_registry.recipes.names())
+    known = {*_declared(Recipe), *(key for r in recipes if r for key in _held(r.to_dict()))}
+    found = [key for key in known if key.endswith(f".{word}") and not key.startswith("tune.")]
+    return sorted(found, key=lambda key: (key.count("."), key))
+
+
+def _declared(config: Any) -> Iterator[str]:
+    for name, hint in get_type_hints(config).items():
+        yield name
+        for kind in (hint, *get_args(hint)):
+            if is_dataclass(kind) and kind is not Component:
+                yield from (f"{name}.{key}" for key in _declared(kind))
+
+
+def _held(table: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in table.items():
+        yield name
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{key}".replace("overrides.", "") for key in _held(value))
 
 
 def read_value(text: str) -> Any:

@@ -12,9 +12,9 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from zoo_models.build import check_backend
+from zoo_models.backend import check_backend
 from zoo_models.saved import keras_runner, load_run_model
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, meaning_of
 from zoo_runtime.answers.prediction import Prediction
 from zoo_runtime.bundle import Bundle, is_bundle, load_bundle
 from zoo_runtime.manifest import Decoding
@@ -298,9 +298,10 @@ def open_trained(source: Run | Bundle | str | Path) -> Run | Bundle:
         ) from error
     if runs:
         raise UsageError(f"'{source}' holds runs ({', '.join(runs)}): name one of them.")
+    known = meaning_of(str(source), "run")
     raise UsageError(
         f"'{source}' is neither a run folder nor a bundle: it has no {INFO} and no "
-        f"{folders.MANIFEST}. `zoo train` makes runs, `zoo export` bundles."
+        f"{folders.MANIFEST}.{known} `zoo train` makes runs, `zoo export` bundles."
     )
 
 

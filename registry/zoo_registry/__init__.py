@@ -7,6 +7,7 @@ entry points alone.
 
 from typing import Any
 
+from zoo_registry.meanings import other_meanings
 from zoo_registry.plugins import PluginProblem
 from zoo_registry.registry import Registry
 from zoo_registry.specs import FunctionSpec, ModelSpec, Origin, TensorSpec, load_target
@@ -39,6 +40,7 @@ __all__ = [
     "formats",
     "launchers",
     "load_target",
+    "meaning_of",
     "models",
     "recipes",
     "trackers",
@@ -80,3 +82,21 @@ _FUNCTION = "zoo_registry.specs:as_function"
 trackers: Registry[FunctionSpec] = Registry("tracker", group="zoo.trackers", coerce=_FUNCTION)
 launchers: Registry[FunctionSpec] = Registry("launcher", group="zoo.launchers", coerce=_FUNCTION)
 REGISTRIES: tuple[Registry[Any], ...] = (models, recipes, datasets, formats, trackers, launchers)
+for _registry in REGISTRIES:
+    _registry.beside = REGISTRIES
+
+
+def meaning_of(word: str, wanted: str) -> str:
+    """Return sentences on what a word is, with a leading space each; empty if it is nothing here.
+
+    Args:
+        word: What was given.
+        wanted: The kind that it is not: ``model``, ``recipe``, ``run`` or another one.
+
+    Example:
+        >>> meaning_of("digits-cnn", "model")
+        " 'digits-cnn' is a recipe: `zoo train digits-cnn`."
+        >>> meaning_of("resnet56", "recipe")
+        " 'resnet56' is a model: `zoo show resnet56`. Recipes with it: cifar10-resnet56."
+    """
+    return other_meanings(word, wanted, REGISTRIES)

@@ -122,7 +122,7 @@ def _entries(source: Distribution) -> Iterator[PluginEntry]:
     text = source.read_text("entry_points.txt")
     if not text or "zoo." not in text:
         return
+    owner = normalized(source.name)
     for entry in source.entry_points:
         if entry.group in GROUPS:
-            owner = normalized(source.name)
             yield PluginEntry(entry.group, entry.name, entry.value, owner, source)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import fnmatch
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from zoo_registry import plugins
 from zoo_registry.entries import (
@@ -19,9 +19,9 @@ from zoo_registry.entries import (
     local_entry,
     plugin_entry,
 )
+from zoo_registry.meanings import Names, other_meanings
 from zoo_registry.plugins import LOCAL_OWNER
 from zoo_registry.specs import Origin, load_target
-from zoo_registry.trial import Outcome, guarded, one_line, seconds_by_name, try_plugins, where
 from zoo_system.errors import (
     DuplicateNameError,
     PluginError,
@@ -30,6 +30,9 @@ from zoo_system.errors import (
     as_sentence,
     did_you_mean,
 )
+
+if TYPE_CHECKING:
+    from zoo_registry.trial import Outcome
 
 T = TypeVar("T")
 
@@ -77,22 +80,31 @@ class Registry(Generic[T]):
         self._separator = separator
         self._aliases: dict[str, str] = {}
         self._values: dict[str, T] = {}
+        # Where a name that is not known here may be known.
+        self.beside: Sequence[Names] = (self,)
         # What is known of plugins that were not imported here, and which of them are broken.
         self._facts: dict[str, T] = {}
         self._broken: set[str] = set()
-        self._tables: dict[plugins.PluginEntry, dict[str, Entry]] = {}
+        # Of each catalog, by its prefix.
+        self._tables: dict[str, dict[str, Entry]] = {}
         self.problems: list[plugins.PluginProblem] = []
 
     # -- what is there ---------------------------------------------------------------------
 
     @cached_property
-    def _entries(self) -> dict[str, list[Entry]]:
-        found: dict[str, list[Entry]] = {}
+    def _own(self) -> dict[str, Entry]:
+        """The names of our own table, and of those that it leaves to other packages of ours."""
+        found = {}
         for name, value in (load_target(self._builtin) if self._builtin else {}).items():
-            found[name] = [builtin_entry(name, value, self.kind)]
+            found[name] = builtin_entry(name, value, self.kind)
             self._aliases |= dict.fromkeys(getattr(value, "aliases", ()), name)
-            if found[name][0].absent:  # as it was called when it was of kerazoo itself
+            if found[name].absent:  # as it was called when it was of kerazoo itself
                 self._aliases[f"{BUILTIN_OWNER}/{name}"] = name
+        return found
+
+    @cached_property
+    def _entries(self) -> dict[str, list[Entry]]:
+        found = {name: [entry] for name, entry in self._own.items()}
         for plugin in plugins.discover(self.group):
             entry = plugin_entry(plugin)
             if not self._grammar.fullmatch(entry.name):
@@ -107,7 +119,7 @@ class Registry(Generic[T]):
             others.append(entry)
         return found
 
-    def _cataloged(self) -> list[str]:
+    def cataloged(self) -> list[str]:
         """Return the names in catalogs, read from their tables."""
         return [name for catalog in self._catalogs.values() for name in self._table(catalog)]
 
@@ -136,19 +148,21 @@ class Registry(Generic[T]):
         return found
 
     def _table(self, plugin: plugins.PluginEntry) -> dict[str, Entry]:
-        if plugin not in self._tables:
-            self._tables[plugin] = {}
+        if plugin.name not in self._tables:
+            table = self._tables[plugin.name] = {}
             ours = plugin.distribution == BUILTIN_OWNER
             rows: Any = plugin.load() if ours else self._tried(plugin)
-            for name, value in rows.items():
+            for name in rows:
                 entry = catalog_entry(plugin, name)
-                self._tables[plugin][entry.qualified] = entry
-                if not ours and value is not None:
-                    self._facts[entry.qualified] = entry.stamp(self.read(value, name))
-        return self._tables[plugin]
+                table[entry.qualified] = entry
+                if not ours and rows[name] is not None:
+                    self._facts[entry.qualified] = entry.stamp(self.read(rows[name], name))
+        return self._tables[plugin.name]
 
     def _tried(self, plugin: plugins.PluginEntry) -> Mapping[str, Any]:
         """Return a catalog's rows as plain data, none if it is broken."""
+        from zoo_registry.trial import try_plugins
+
         (outcome,) = try_plugins([plugin])
         if outcome.reason:
             self._record(
@@ -171,7 +185,7 @@ class Registry(Generic[T]):
             if fnmatch.fnmatchcase(entry.name, pattern)
             or fnmatch.fnmatchcase(entry.qualified, pattern)
         ]
-        return sorted([*own, *fnmatch.filter(self._cataloged(), pattern)])
+        return sorted([*own, *fnmatch.filter(self.cataloged(), pattern)])
 
     def absent(self) -> Mapping[str, str]:
         """Return the names that a package of ours would bring which is not installed, with it."""
@@ -232,6 +246,8 @@ class Registry(Generic[T]):
         Args:
             names: Registered names.
         """
+        from zoo_registry.trial import try_plugins
+
         entries = {name: self._find(name) for name in names}
         unknown = {
             entry.plugin: entry
@@ -322,6 +338,7 @@ class Registry(Generic[T]):
                 raise DuplicateNameError(self._taken(entry, other))
         loaded = self._load(entry)
         self._entries[name] = [entry]
+        self._own.pop(name, None)
         self._values[entry.qualified] = loaded
         return loaded
 
@@ -346,12 +363,14 @@ class Registry(Generic[T]):
 
     def _known(self) -> set[str]:
         qualified = {e.qualified for entries in self._entries.values() for e in entries}
-        return qualified | set(self._entries) | set(self._aliases) | set(self._cataloged())
+        return qualified | set(self._entries) | set(self._aliases) | set(self.cataloged())
 
     def _find(self, name: str) -> Entry:
-        by_name = self._entries  # reading it makes the built-in aliases known
+        own = self._own  # reading it makes the built-in aliases known
         owner, _, bare = self._aliases.get(name, name).rpartition("/")
-        entries = [e for e in by_name.get(bare, []) if not owner or e.owner == owner]
+        if bare in own and not own[bare].absent and owner in {"", BUILTIN_OWNER}:
+            return own[bare]  # no plugin can hide it: none is looked for
+        entries = [e for e in self._entries.get(bare, []) if not owner or e.owner == owner]
         holder = _holder(entries) or self._in_catalog(name)
         if holder:
             return holder
@@ -360,7 +379,8 @@ class Registry(Generic[T]):
             choices = " or ".join(f"'{e.qualified}'" for e in entries)
             raise DuplicateNameError(f"{self.kind} '{name}' is claimed by {owners}: say {choices}.")
         self._refuse_of_broken_catalog(name)
-        hint = did_you_mean(name, self._known())
+        meanings = other_meanings(name, self.kind, self.beside)
+        hint = meanings or did_you_mean(name, self._known())
         raise UnknownNameError(
             f"There is no {self.kind} '{name}'.{hint} `zoo {self.kind}s` lists all."
         )
@@ -379,6 +399,8 @@ class Registry(Generic[T]):
     def _load(self, entry: Entry) -> T:
         if entry.trusted and entry.plugin is None:
             return entry.stamp(self.read(entry.load(), entry.name))
+        from zoo_registry.trial import guarded, one_line, seconds_by_name
+
         seconds = seconds_by_name()
         try:
             with guarded(entry.owner, seconds=seconds):
@@ -395,6 +417,8 @@ class Registry(Generic[T]):
         self, name: str, origin: Origin, error: Exception, group: str | None = None
     ) -> None:
         """Note that what ``name`` stands for failed; ``zoo plugins`` shows it."""
+        from zoo_registry.trial import Outcome, one_line, where
+
         # Our own messages say what they are about.
         reason = str(error) if isinstance(error, UsageError) else one_line(error)
         outcome = Outcome(None, reason, where(error))

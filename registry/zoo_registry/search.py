@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo_registry.registry import Registry
+from zoo_system.errors import UsageError, did_you_mean
 
 
 def search(
@@ -31,6 +32,9 @@ def search(
         sort: Field to sort by, smallest first and what has none last; the name by default.
         wanted: Field and value, such as ``task="causal-lm"``; ``None`` asks for nothing.
 
+    Raises:
+        UsageError: A value that no object of the registry has.
+
     Example:
         >>> from zoo_registry import models
         >>> search(models, "*-nano", task="causal-lm", family="gpt")
@@ -42,6 +46,9 @@ def search(
     if not fields and not limits and sort is None:
         return names
     found = registry.survey(names)
+    for key, value in fields.items():
+        if not any(_has(each, key, value) for each in found.values()):
+            _check_known(registry, key, value)
     matching = [
         name
         for name, value in found.items()
@@ -51,12 +58,26 @@ def search(
     return sorted(matching, key=lambda name: _number(found[name], sort)) if sort else matching
 
 
+def _check_known(registry: Registry[Any], key: str, wanted: str) -> None:
+    """Refuse a value that nothing has, whatever its name: an empty list would hide the mistake."""
+    everything = registry.survey(registry.names()).values()
+    if any(_has(value, key, wanted) for value in everything):
+        return
+    known = sorted({held for value in everything for held in _held(value, key)})
+    hint = did_you_mean(wanted, known) or f" There are: {', '.join(known)}."
+    raise UsageError(f"No {registry.kind} has the {key} '{wanted}'.{hint}")
+
+
 def _number(value: object, key: str) -> float:
     number = getattr(value, key, None)
     return math.inf if number is None else number
 
 
 def _has(value: object, key: str, wanted: str) -> bool:
+    return any(fnmatch.fnmatchcase(held, wanted) for held in _held(value, key))
+
+
+def _held(value: object, key: str) -> tuple[str, ...]:
     # `task` is asked for, and a spec has `tasks`.
     held: Any = getattr(value, key, None) or getattr(value, f"{key}s", ())
-    return fnmatch.fnmatchcase(held, wanted) if isinstance(held, str) else wanted in held
+    return (held,) if isinstance(held, str) else tuple(held)

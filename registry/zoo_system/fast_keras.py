@@ -6,7 +6,6 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from threading import RLock
 from types import ModuleType
@@ -22,7 +21,7 @@ _ON_FIRST_USE = {
 _LARGE = {"keras", "tensorflow"}
 
 
-class FastKeras(MetaPathFinder):
+class FastKeras:
     """Imports parts of Keras on first use, and collects no garbage while Keras is imported.
 
     A million objects are made by the import and stay: the collector goes through them again and
@@ -44,10 +43,11 @@ class FastKeras(MetaPathFinder):
 
 
 def spec_behind(
-    finder: MetaPathFinder, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+    finder: object, fullname: str, path: Sequence[str] | None, target: ModuleType | None
 ) -> ModuleSpec | None:
     """Return what the first of the finders behind one that knows a module says of it."""
-    behind = sys.meta_path[sys.meta_path.index(finder) + 1 :]
+    finders: list[Any] = sys.meta_path
+    behind = finders[finders.index(finder) + 1 :]
     found = (other.find_spec(fullname, path, target) for other in behind)
     return next((spec for spec in found if spec is not None), None)
 

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from zoo_system.fast_keras import spec_behind
 
 
-class QuietTensorFlow(MetaPathFinder):
+class QuietTensorFlow:
     """Imports ``tensorflow`` with standard error held back, and shown if the import fails.
 
     Its libraries write to the file descriptor itself before any log level is read.

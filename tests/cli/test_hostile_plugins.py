@@ -198,7 +198,7 @@ from zoo.cli.__main__ import run
 sys.argv[1:] = [sys.argv[1], "models"]
 run()
 """
-    for module in ("click", "zoo_registry.trial"):
+    for module in ("click", "zoo_registry.registry"):
         done = subprocess.run(
             [sys.executable, "-c", code, module], capture_output=True, text=True, check=False
         )

@@ -132,7 +132,9 @@ def test_names_by_glob_and_search_by_field() -> None:
     assert search(models, tag="odd") == ["special"]
     assert search(models, "s*", family="mlp") == ["special"]
     assert "special" in search(models, task="features")
-    assert search(models, task="no-such-task") == []
+    assert search(models, "resnet*", task="causal-lm") == []
+    with pytest.raises(UsageError, match=r"^No model has the task 'no-such-task'\. There are: "):
+        search(models, task="no-such-task")
 
 
 def test_view_is_read_only() -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo_models.backend import check_backend
 from zoo_models.bridges.applications import PIXELS, _pixels, channels_last
-from zoo_models.build import check_backend
 from zoo_models.sizing import abstract_model
 from zoo_registry import UsageError, models
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import zoo_registry
-from zoo_models.build import check_backend
+from zoo_models.backend import check_backend
 from zoo_registry import ModelSpec, UsageError, did_you_mean
 from zoo_registry.search import search
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import zoo_registry
 from zoo_models.sizing import BYTES
-from zoo_registry import ModelSpec, UsageError, did_you_mean
+from zoo_registry import ModelSpec, UsageError
 from zoo_registry.search import search
 
 
@@ -70,10 +69,6 @@ def choose(
         ['efficientnet-lite0', 'kerashub/efficientnet_lite0_ra_imagenet']
     """
     specs = zoo_registry.models.survey(search(zoo_registry.models, task=task))
-    if not specs:
-        known = sorted({name for spec in _known() for name in spec.tasks})
-        hint = did_you_mean(task, known)
-        raise UsageError(f"No model has the task '{task}'.{hint} There are: {', '.join(known)}.")
     candidates = [
         _candidate(name, spec, task, dtype, examples)
         for name, spec in _distinct(specs).items()
@@ -91,11 +86,6 @@ def choose(
             f"{least.megabytes:.2f} MB, multiply-adds: {macs}."
         )
     return sorted(fitting, key=lambda choice: _rank(choice, examples))
-
-
-def _known() -> Iterator[ModelSpec]:
-    found = (zoo_registry.models.peek(name) for name in zoo_registry.models)
-    return (spec for spec in found if spec)
 
 
 def _distinct(specs: dict[str, ModelSpec]) -> dict[str, ModelSpec]:

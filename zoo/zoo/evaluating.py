@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo_models.build import check_backend
+from zoo_models.backend import check_backend
 from zoo_recipes.evaluation.results import Evaluation
 from zoo_recipes.metrics.resampling import RESAMPLES
 from zoo_recipes.run import Run, open_trained

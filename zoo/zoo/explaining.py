@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo_models.build import check_backend
+from zoo_models.backend import check_backend
 from zoo_registry import UsageError
 from zoo_system.untouched import untouched
 

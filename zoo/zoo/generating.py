@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_models.build import check_backend, get_model
+from zoo_models.backend import check_backend
+from zoo_models.build import get_model
 from zoo_recipes.run import Run, open_trained
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime.bundle import Bundle

@@ -6,16 +6,14 @@ Keras itself is imported only by the builder.
 from __future__ import annotations
 
 import inspect
-import json
-import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import zoo_registry
+from zoo_models.backend import check_backend
 from zoo_models.calling import (
     call_builder,
     carried_over,
@@ -31,11 +29,6 @@ from zoo_system.folders import INFO
 
 # What a regression multiplies its logits by and adds to them.
 SCALING = ("target_mean", "target_scale")
-# What Keras' settings may say, or it cannot be imported.
-_SETTINGS = {
-    "floatx": ("float32", "float16", "float64"),
-    "image_data_format": ("channels_last", "channels_first"),
-}
 TRAINABLE = re.compile(r"(?P<part>all|head)|(?P<counted>last|lora):(?P<number>[1-9]\d*)")
 
 
@@ -140,45 +133,6 @@ def _spec_and_name(model: Any, name: Any) -> tuple[ModelSpec, str | None]:
     if model is None:
         raise UsageError("get_model needs the name of a model: zoo.list_models() has all of them.")
     return zoo_registry.models.get(model) if isinstance(model, str) else model, name
-
-
-def check_backend() -> None:
-    """Refuse another backend of Keras than TensorFlow, of which all exports are made.
-
-    Raises:
-        UsageError: ``KERAS_BACKEND``, Keras' settings, or Keras itself where it is imported, name
-            another one.
-    """
-    keras: Any = sys.modules.get("keras")
-    if hasattr(keras, "config"):
-        backend, where = keras.config.backend(), "Keras is running on it"
-    elif "KERAS_BACKEND" in os.environ:
-        backend, where = os.environ["KERAS_BACKEND"], "KERAS_BACKEND says so"
-    else:
-        settings = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "keras.json")
-        backend, where = _backend_in(settings), f"'{settings}' says so"
-    if backend and backend != "tensorflow":
-        raise UsageError(
-            f"Kerazoo builds, trains and exports with Keras on TensorFlow, not on '{backend}' "
-            f"({where}): set KERAS_BACKEND=tensorflow before Python starts."
-        )
-
-
-def _backend_in(settings: Path) -> str:
-    """Return the backend that Keras' settings name, if they are settings that Keras takes."""
-    try:
-        held = json.loads(settings.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # Keras itself goes on without them
-        return ""
-    if not isinstance(held, dict):
-        raise UsageError(f"'{settings}' must hold an object: correct it, or remove it.")
-    for key, taken in _SETTINGS.items():
-        if held.get(key, taken[0]) not in taken:
-            raise UsageError(
-                f"'{settings}': {key} is {held[key]!r}, and Keras takes {', '.join(taken)}: "
-                "correct it, or remove the file."
-            )
-    return str(held.get("backend", ""))
 
 
 def _scaling(spec: ModelSpec, task: str | None, overrides: dict[str, Any]) -> dict[str, Any] | None:

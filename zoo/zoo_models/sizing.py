@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import zoo_registry
-from zoo_models.build import check_backend, get_model
+from zoo_models.backend import check_backend
+from zoo_models.build import get_model
 from zoo_models.calling import load_builder
 from zoo_models.memory import without_weights
 from zoo_registry import ModelSpec, UsageError

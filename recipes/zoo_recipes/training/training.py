@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_models.build import check_backend
+from zoo_models.backend import check_backend
 from zoo_models.calling import check_overrides
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.custom_data.choosing import at_hand, on_custom_data

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import zoo_registry
-from zoo.cli.options import data_dir, download
+from zoo.cli.options import data_dir, download, names_of
 from zoo.cli.output import as_json, next_step, print_json, print_table, progress_bar, refuse, size
 from zoo_registry import UsageError, ZooError, did_you_mean
 
@@ -39,7 +39,9 @@ class Threads(click.ParamType[int | None]):
 
 
 @click.command()
-@click.argument("bundle", metavar="RUN|BUNDLE|NAME")
+@click.argument(
+    "bundle", metavar="RUN|BUNDLE|NAME", shell_complete=names_of("run", "bundle", "model")
+)
 @click.option("--threads", type=Threads(), help="Counts with commas, or auto [1].")
 @click.option("--only", help="FORMAT[:SCHEME] with commas [all of the bundle].")
 @click.option("--runs", type=click.IntRange(min=1), help="Runs that count [100].")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import as_columns, column, data_dir, download
+from zoo.cli.options import as_columns, column, data_dir, download, names_of
 from zoo.cli.output import as_json, next_step, one_line, print_json, print_table
 
 if TYPE_CHECKING:
@@ -38,7 +38,12 @@ CLASS_METRICS = (("precision", "recall", "f1"), ("average_precision",))
 
 
 @click.command()
-@click.argument("source", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
+@click.argument(
+    "source",
+    metavar="RUN|BUNDLE",
+    type=click.Path(path_type=Path),
+    shell_complete=names_of("run", "bundle"),
+)
 @click.option("--runtime", help="Of a bundle: FORMAT[:SCHEME], such as tflite:int8 [its first].")
 @click.option("--split", help="TFDS split [the recipe's test split].")
 @click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.options import names_of
 from zoo.cli.output import (
     as_json,
     as_options,
@@ -31,7 +32,12 @@ _FEATURES = ("patches", "superpixels", "baseline", "words", "typical")
 
 
 @click.command()
-@click.argument("source", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
+@click.argument(
+    "source",
+    metavar="RUN|BUNDLE",
+    type=click.Path(path_type=Path),
+    shell_complete=names_of("run", "bundle"),
+)
 @click.argument("raw", metavar="INPUT")
 @click.option(
     "--method",

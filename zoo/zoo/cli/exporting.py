@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import zoo_registry
+from zoo.cli.options import names_of
 from zoo.cli.output import (
     PROVIDER_HELP,
     as_json,
@@ -81,9 +82,12 @@ def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("source", metavar="RUN|NAME|FILE")
+@click.argument("source", metavar="RUN|NAME|FILE", shell_complete=names_of("run", "model"))
 @click.option(
-    "--to", "wanted", help="FORMAT[:SCHEME] with commas, such as tflite,onnx:int8 [all built in]."
+    "--to",
+    "wanted",
+    shell_complete=names_of("format"),
+    help="FORMAT[:SCHEME] with commas, such as tflite,onnx:int8 [all built in].",
 )
 @click.option(
     "--target",
@@ -93,7 +97,7 @@ def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--zip", "zipped", is_flag=True, help="Write the bundle as one file too, OUT.zip.")
-@click.option("--task", help="Head of a model given by name.")
+@click.option("--task", shell_complete=names_of("task"), help="Head of a model given by name.")
 @click.option(
     "--weights", help="Weights of a model given by name: a file, a snapshot, hf://..., pretrained."
 )
@@ -277,24 +281,22 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
 
     rows = []
     scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
+    timed = ["LATENCY ms"] if latencies else []
     for artifact in bundle.artifacts:
         figures = artifact.verification
         row = [
             artifact.format,
-            str(bundle.path / artifact.path),
             size(artifact.bytes),
             f"{figures.max_abs_diff:.1e}",
             f"{figures.top1_agreement:.1%}" if figures.top1_agreement is not None else "-",
         ]
         if scored:
             row.append(f"{figures.accuracy:.4f}" if figures.accuracy is not None else "-")
-        rows.append([*row, f"{latencies[artifact.format]:.2f}"] if latencies else row)
-    timed = ["LATENCY ms"] if latencies else []
-    print_table(
-        ["FORMAT", "PATH", "SIZE", "DIFFERENCE", "SAME ANSWER", *scored, *timed],
-        rows,
-        right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
-    )
+        if latencies:
+            row.append(f"{latencies[artifact.format]:.2f}")
+        rows.append([*row, str(bundle.path / artifact.path)])
+    numbers = ["SIZE", "DIFFERENCE", "SAME ANSWER", *scored, *timed]
+    print_table(["FORMAT", *numbers, "PATH"], rows, right=numbers)
     for artifact in bundle.artifacts:
         for note in [*verification_notes(artifact.verification), *notes(artifact.facts)]:
             click.echo(f"{artifact.format}: {note}")
@@ -308,7 +310,7 @@ def print_targets(bundle: Bundle) -> None:
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path), shell_complete=names_of("bundle"))
 @click.option("--runtime", help="One format to verify [all].")
 @click.option("--provider", help=PROVIDER_HELP)
 @as_json

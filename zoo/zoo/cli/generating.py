@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from zoo.cli.options import names_of
 from zoo.cli.output import print_json
 from zoo_registry import UsageError
 from zoo_runtime.generation.by_runtime import Generator
@@ -49,7 +50,9 @@ def _sampling(command: Any) -> Any:
 
 
 @click.command()
-@click.argument("source", metavar="MODEL|RUN|BUNDLE")
+@click.argument(
+    "source", metavar="MODEL|RUN|BUNDLE", shell_complete=names_of("run", "bundle", "model")
+)
 @click.argument("prompts", metavar="PROMPT...", nargs=-1)
 @_sampling
 @click.option("--num-beams", type=int, help="Beam search with so many beams.")
@@ -149,7 +152,9 @@ def _print_stream(pieces: Iterator[Piece], written: _Written) -> None:
 
 
 @click.command()
-@click.argument("source", metavar="MODEL|RUN|BUNDLE")
+@click.argument(
+    "source", metavar="MODEL|RUN|BUNDLE", shell_complete=names_of("run", "bundle", "model")
+)
 @_sampling
 @click.option("--system", help="What the model is told before the conversation.")
 @click.option("--chat-template", help="A file: the template of a conversation, in Jinja.")

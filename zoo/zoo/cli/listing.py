@@ -11,6 +11,7 @@ import click
 
 import zoo_registry
 from zoo.api import SORTED_BY, list_models
+from zoo.cli.options import names_of
 from zoo.cli.output import (
     NUMBER,
     as_json,
@@ -21,8 +22,6 @@ from zoo.cli.output import (
     print_table,
     warn_of_broken_plugins,
 )
-from zoo.cli.sizing import cost_data, print_cost
-from zoo_models.sizing import size
 from zoo_registry import ModelSpec, Registry
 
 pattern_argument = click.argument("pattern", default="*", metavar="[GLOB]")
@@ -30,7 +29,9 @@ pattern_argument = click.argument("pattern", default="*", metavar="[GLOB]")
 
 @click.command()
 @pattern_argument
-@click.option("--task", help="Only models with this head, such as causal-lm.")
+@click.option(
+    "--task", shell_complete=names_of("task"), help="Only models with this head, such as causal-lm."
+)
 @click.option("--family", help="Only this family, such as bert.")
 @click.option("--tag", help="Only models with this tag.")
 @click.option("--max-params", type=NUMBER, help="At most so many parameters, such as 5M.")
@@ -45,7 +46,9 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
         print_json([_model_row(name) for name in names])
         return
     asked = pattern != "*" or any(value for key, value in filters.items() if key != "sort")
-    rows = [_model_row(name) for name in names if asked or not _cataloged(name)]
+    # Hundreds of names of other libraries would bury ours.
+    hidden = set() if asked else set(zoo_registry.models.cataloged()).intersection(names)
+    rows = [_model_row(name) for name in names if name not in hidden]
     print_table(
         ("NAME", "FAMILY", "PARAMETERS", "MULT-ADDS", "TASKS", "SUMMARY"),
         [
@@ -62,23 +65,11 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
         right=("PARAMETERS", "MULT-ADDS"),
     )
     _count(rows, "model", pattern)
-    if not asked:
-        _count_catalogs(names)
+    for prefix, number in sorted(Counter(name.partition("/")[0] for name in hidden).items()):
+        click.echo(f"And {number} of {prefix}: zoo models '{prefix}/*'")
     warn_of_broken_plugins()
     if rows:
         next_step(f"zoo show {rows[0]['name']}")
-
-
-def _cataloged(name: str) -> bool:
-    # The owner of a name in a catalog is the catalog's prefix, not the distribution.
-    return zoo_registry.models.owner(name) != zoo_registry.models.origin(name).distribution
-
-
-def _count_catalogs(names: Sequence[str]) -> None:
-    # Hundreds of names of other libraries would bury ours.
-    prefixes = Counter(name.partition("/")[0] for name in names if _cataloged(name))
-    for prefix, number in sorted(prefixes.items()):
-        click.echo(f"And {number} of {prefix}: zoo models '{prefix}/*'")
 
 
 def _first_tasks(tasks: Sequence[str]) -> str:
@@ -101,7 +92,7 @@ def _model_row(name: str) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("model"))
 @click.option("--task", help="The head that is sized [the first].")
 @click.option("--batch", type=int, help="Examples at a time [1].")
 @click.option("--seq-len", "sequence_length", type=int, help="Tokens or steps of an example [128].")
@@ -112,6 +103,9 @@ def show(name: str, as_json: bool, **sizes: Any) -> None:
 
     Costs are multiply-adds and memory, from the model's graph: no weight is allocated.
     """
+    from zoo.cli.sizing import cost_data, print_cost
+    from zoo_models.sizing import size
+
     spec = zoo_registry.models.get(name)
     given = {key: value for key, value in sizes.items() if value is not None}
     cost = size(spec, **given) if given else None
@@ -187,7 +181,7 @@ def _recipe_row(name: str, recipe: Any) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("recipe"))
 @as_json
 def recipe(name: str, as_json: bool) -> None:
     """Print a recipe as TOML, to copy and change."""

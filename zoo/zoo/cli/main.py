@@ -8,13 +8,12 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
 from typing import Any
 
 import click
 
 from zoo.cli import INTERRUPTED
-from zoo_models.build import check_backend
+from zoo_models.backend import CheckedKeras
 from zoo_registry import ZooError, did_you_mean, load_target
 from zoo_system.errors import printable
 from zoo_system.fast_keras import fast_keras
@@ -72,19 +71,12 @@ GROUPS = {
     "Extend": {
         "plugins": Command("zoo.cli.plugins:plugins", "List plugins and what is wrong with them."),
         "check": Command("zoo.cli.plugins:check", "Try out what a model promises."),
+        "doctor": Command("zoo.cli.plugins:doctor", "Say what is wrong here, and how to mend it."),
+        "completion": Command("zoo.cli.completing:completion", "Complete words in your shell."),
         "demo": Command("zoo.cli.demo:demo", "Train, export, verify and predict in a minute."),
     },
 }
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
-
-
-class CheckedKeras(MetaPathFinder):
-    """Refuses to import Keras on another backend, whichever command is the first to want it."""
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        """Find nothing, having looked."""
-        if fullname == "keras":
-            check_backend()
 
 
 class ZooGroup(click.Group):
@@ -127,7 +119,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.meta_path.insert(0, CheckedKeras())
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         # `--debug` is understood wherever it stands.
-        cli.main([word for word in given if word != "--debug"], standalone_mode=False)
+        words = [word for word in given if word != "--debug"]
+        cli.main(words, prog_name="zoo", standalone_mode=False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort as aborted:  # what click makes of Ctrl-C, after a new line

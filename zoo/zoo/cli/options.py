@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,6 +18,59 @@ column = click.option(
     "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Of your own data: text=review."
 )
 download = click.option("--download", is_flag=True, help="Download the data set if needed.")
+
+
+class OfRecipe(click.Command):
+    """A command on a recipe: an option that it does not have may be a key of the recipe."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words, and say what to give in place of a key that is none."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from zoo_recipes.overrides import dotted_keys
+
+            found = dotted_keys(error.option_name.lstrip("-").replace("-", "_"))
+            if not found:
+                raise
+            keys = " or ".join(f"--set {key}=VALUE" for key in found)
+            message = f"There is no option {error.option_name}. Did you mean {keys}?"
+            raise click.UsageError(message, ctx) from error
+
+
+def names_of(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return what completes a word in a shell with names of some kinds.
+
+    Args:
+        kinds: Such as ``model``, ``recipe``, ``task``, ``run`` or ``bundle``.
+    """
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        # Of several with commas, the last one is being written.
+        before, comma, last = incomplete.rpartition(",")
+        found = [name for kind in kinds for name in _names(kind) if name.startswith(last)]
+        return [f"{before}{comma}{name}" for name in found]
+
+    return complete
+
+
+def _names(kind: str) -> list[str]:
+    import zoo_registry
+    from zoo_system.folders import INFO, MANIFEST
+
+    if kind in {"run", "bundle"}:
+        file = INFO if kind == "run" else MANIFEST
+        found = [*Path().glob(f"*/{file}"), *Path().glob(f"{kind}s/*/{file}")]
+        return sorted(str(path.parent) for path in found)
+    if kind == "task":
+        specs = (zoo_registry.models.peek(name) for name in zoo_registry.models.names())
+        return sorted({task for spec in specs if spec for task in spec.tasks})
+    (registry,) = (each for each in zoo_registry.REGISTRIES if each.kind == kind)
+    names = registry.names()
+    if kind != "format":
+        return names
+    rows = {name: getattr(registry.peek(name), "schemes", ()) for name in names}
+    return [*names, *(f"{name}:{row.name}" for name, schemes in rows.items() for row in schemes)]
 
 
 def as_columns(columns: tuple[str, ...]) -> dict[str, str] | None:

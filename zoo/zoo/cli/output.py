@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 import zoo_registry
+from zoo.cli import tables
 from zoo_system.errors import UsageError, as_sentence, printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from zoo_export.making.assembly import Progress as ExportProgress
 
 PROVIDER_HELP = (
@@ -31,7 +32,9 @@ PIPE_WIDTH = 200
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console for standard output, or for standard error."""
+    """Return a console for what moves or has colours, on standard output or standard error."""
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     # Without markup: shapes and labels have square brackets of their own.
     return Console(
@@ -65,21 +68,13 @@ def print_table(
     """Print rows under a header.
 
     Args:
-        columns: The header; the last column takes the width that is left.
+        columns: The header, in which the first names a row and the last takes what is left.
         rows: One string a column.
         right: The columns that are aligned to the right, such as counts.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(
-            one_line(column),
-            justify="right" if column in right else "left",
-            no_wrap=column != columns[-1],
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*map(one_line, row))
-    console().print(table)
+    shown = [[one_line(cell) for cell in row] for row in rows]
+    for line, stands_out in tables.table(columns, shown, width=_width(), right=right):
+        click.echo(click.style(line, bold=True) if stands_out else line)
 
 
 @contextmanager
@@ -97,13 +92,14 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
 
 def print_fields(fields: Mapping[str, str]) -> None:
     """Print names and values in two columns; empty values are left out."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in fields.items():
-        if value:
-            table.add_row(name, printable(value))
-    console().print(table)
+    shown = {name: printable(value) for name, value in fields.items() if value}
+    for name, value in tables.fields(shown, width=_width()):
+        click.echo(click.style(name, bold=True) + value)
+
+
+def _width() -> int | None:
+    # What reads a pipe finds one row in a line.
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def warn_of_broken_plugins() -> None:
@@ -194,6 +190,8 @@ def progress(
         formats: Their names.
         failures: Where the messages of those that fail are put.
     """
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     # No markup: ":train:" would be shown as a picture of a train.
     text_column = TextColumn("{task.description}", markup=False)
     columns = (SpinnerColumn(finished_text=" "), text_column)

@@ -1,4 +1,4 @@
-"""``zoo plugins``: what is installed, what of it is broken; ``zoo check``: a model tried out."""
+"""``zoo plugins``, ``zoo check`` and ``zoo doctor``: what works here, and what does not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import click
 
 import zoo_registry
+from zoo.cli.options import names_of
 from zoo.cli.output import as_json, next_step, print_json, print_table
 from zoo_registry import ZooError, formats
 from zoo_registry import plugins as discovery
@@ -103,10 +104,15 @@ def _warn_of_absent(entries: tuple[discovery.PluginEntry, ...]) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("model"))
 @click.option("--task", help="Head [the model's first].")
 @click.option("--full-size", is_flag=True, help="As the model is named, not reduced for tests.")
-@click.option("--to", "wanted", help="Formats with commas, or none [all that are built in].")
+@click.option(
+    "--to",
+    "wanted",
+    shell_complete=names_of("format"),
+    help="Formats with commas, or none [all that are built in].",
+)
 @as_json
 def check(
     *, name: str, task: str | None, full_size: bool, wanted: str | None, as_json: bool
@@ -134,3 +140,31 @@ def check(
         raise ZooError(f"Model '{name}' failed: {', '.join(failed)}.")
     if not as_json:
         next_step(f"zoo export {name} --to tflite")
+
+
+@click.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """Say what on this machine may keep Kerazoo from working, and how to mend it.
+
+    Looks at versions, packages that hide each other, processor, memory, disk, folders, Keras'
+    settings and plugins. Exits with 1 if there is a problem.
+    """
+    from zoo.doctor import examine
+
+    found = examine()
+    if as_json:
+        print_json([asdict(each) for each in found])
+    else:
+        print_table(
+            ("WHAT", "STATE", "FOUND"),
+            [
+                (each.what, each.state, f"{each.said}. {each.mend}." if each.mend else each.said)
+                for each in found
+            ],
+        )
+    problems = [each.what for each in found if each.state == "problem"]
+    if problems:
+        raise ZooError(f"To be mended: {', '.join(problems)}.")
+    if not as_json:
+        next_step("zoo demo")

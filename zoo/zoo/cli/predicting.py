@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import as_columns, column
+from zoo.cli.options import as_columns, column, names_of
 from zoo.cli.output import (
     PROVIDER_HELP,
     as_json,
@@ -21,8 +22,10 @@ from zoo.cli.output import (
     print_table,
     refuse,
 )
+from zoo_models.backend import check_backend
 from zoo_registry import UsageError
 from zoo_runtime.answers.prediction import Prediction, as_plain
+from zoo_runtime.bundle import is_bundle, load_bundle
 
 _TOP_K = 3
 # Told apart by people who see few colours: https://jfly.uni-koeln.de/color/.
@@ -37,7 +40,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
+@click.argument(
+    "source",
+    metavar="RUN|BUNDLE",
+    type=click.Path(path_type=Path),
+    shell_complete=names_of("run", "bundle"),
+)
 @click.argument("raw", metavar="INPUT")
 @click.option("--runtime", help="Of a bundle: tflite, onnx or saved_model [its first].")
 @click.option(
@@ -74,12 +82,9 @@ def predict(
     object such as '{"age": 31, "colour": "red"}', of tagged words a JSON list of them. A folder, or
     a table (CSV, TSV, JSON, JSONL, Parquet), is predicted file by file or row by row.
     """
-    from zoo_models.build import check_backend
-    from zoo_recipes.run import Run, open_trained
-
-    trained = open_trained(source)
+    trained = _opened(source)
     options: dict[str, Any] = {"runtime": runtime}
-    if isinstance(trained, Run):
+    if trained.kind == "run":
         check_backend()
         refuse({"threads": threads, "provider": provider}, "for a bundle")
     else:
@@ -101,7 +106,7 @@ def predict(
         print_json(as_plain(prediction))
         return
     _print(prediction)
-    if isinstance(trained, Run):
+    if trained.kind == "run":
         next_step(f"zoo export {shlex.quote(str(source))}")
         return
     used = trained.runtime(runtime)
@@ -109,6 +114,16 @@ def predict(
     if others:
         chosen = {"question": question, "second": second, "runtime": others[0]}
         next_step(f"zoo predict {shlex.join([str(source), raw])}{as_options(chosen)}")
+
+
+def _opened(source: Path) -> Any:
+    # A bundle is used without what trains: that alone takes longer than to load and to predict.
+    with suppress(OSError):  # such as a text in place of a path, of which the other one speaks
+        if is_bundle(source):
+            return load_bundle(source)
+    from zoo_recipes.run import open_trained
+
+    return open_trained(source)
 
 
 def _is_many(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> bool:

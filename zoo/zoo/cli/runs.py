@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.options import data_dir, download
+from zoo.cli.options import data_dir, download, names_of
 from zoo.cli.output import as_json, next_step, print_json, print_table
 from zoo_recipes.reporting.comparing import SORTED_BY, RunRow, differences, list_runs
 from zoo_registry import ZooError
@@ -88,7 +88,13 @@ def _cells(row: RunRow) -> tuple[str, ...]:
 
 
 @runs.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    shell_complete=names_of("run"),
+)
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="A PNG of curves.")
 @as_json
 def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
@@ -139,7 +145,7 @@ def _print_comparison(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=names_of("run"))
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the new run here.")
 @click.option("--data", type=click.Path(path_type=Path), help="Where your own data are now.")
 @data_dir
@@ -166,7 +172,7 @@ def _unequal(largest: float | None) -> str:
     return f"its weights differ by up to {largest:.2g}"
 
 
-run = click.argument("run", type=click.Path(path_type=Path))
+run = click.argument("run", type=click.Path(path_type=Path), shell_complete=names_of("run"))
 
 
 @click.command()

@@ -9,13 +9,19 @@ from typing import Any
 import click
 
 from zoo.cli.generating import read_text
+from zoo.cli.options import names_of
 from zoo.cli.output import NUMBER, PROVIDER_HELP, next_step, refuse
 from zoo_runtime.serving.models import Limits
 from zoo_runtime.serving.server import HOST, PORT, Server
 
 
 @click.command()
-@click.argument("source", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
+@click.argument(
+    "source",
+    metavar="RUN|BUNDLE",
+    type=click.Path(path_type=Path),
+    shell_complete=names_of("run", "bundle"),
+)
 @click.option("--host", default=HOST, show_default=True, help="Address that it is reached at.")
 @click.option("--port", type=int, default=PORT, show_default=True, help="0 takes a free one.")
 @click.option("--name", help="What clients call the model [its own name].")
@@ -69,7 +75,7 @@ def serve(
     one by the Open Inference Protocol (/v2/models/NAME/infer). /health and /metrics (Prometheus)
     say how it is. Ctrl-C ends it.
     """
-    from zoo_models.build import check_backend
+    from zoo_models.backend import check_backend
     from zoo_recipes.run import Run, open_trained
 
     template = None if chat_template is None else read_text("--chat-template", chat_template)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from zoo.cli.options import names_of
 from zoo.cli.output import (
     NUMBER,
     as_json,
@@ -83,7 +84,12 @@ def _bytes(number: int | None) -> str:
 
 
 @click.command()
-@click.option("--task", required=True, help="What it is to do, such as text-classification.")
+@click.option(
+    "--task",
+    required=True,
+    shell_complete=names_of("task"),
+    help="What it is to do, such as text-classification.",
+)
 @click.option("--max-mb", type=float, help="Largest file, in MB of its weights.")
 @click.option("--max-macs", type=NUMBER, help="Most multiply-adds an example, such as 500M.")
 @click.option(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from zoo.cli.options import as_columns, column, data_dir, download
+from zoo.cli.options import OfRecipe, as_columns, column, data_dir, download, names_of
 from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo_recipes.distributed.cluster import LOCAL, Workers
 from zoo_recipes.trackers.energy import COUNTRY_VARIABLE
@@ -34,8 +34,8 @@ track = click.option(
 )
 
 
-@click.command()
-@click.argument("recipe", required=False)
+@click.command(cls=OfRecipe)
+@click.argument("recipe", required=False, shell_complete=names_of("recipe"))
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with a run that stopped.")
 @click.option(
     "--set",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import as_columns, column, data_dir, download
+from zoo.cli.options import OfRecipe, as_columns, column, data_dir, download, names_of
 from zoo.cli.output import as_json, console, next_step, print_json, print_table
 from zoo.cli.training import country, country_of, energy, mlflow, track
 from zoo_system.errors import first_line
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
-@click.command()
-@click.argument("recipe")
+@click.command(cls=OfRecipe)
+@click.argument("recipe", shell_complete=names_of("recipe"))
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option(
     "--search",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,21 @@ from zoo_registry import ModelSpec, TensorSpec
 FOLDER = Path(__file__).parent
 
 
-def _rows(name: str) -> dict[str, Any]:
-    rows: dict[str, Any] = json.loads((FOLDER / name).read_text(encoding="utf-8"))
-    return rows
+class Table(Mapping[str, ModelSpec]):
+    """Specs by name, each made when it is asked for: a listing counts hundreds and shows none."""
+
+    def __init__(self, file: str, spec: Callable[[str, Mapping[str, Any]], ModelSpec]) -> None:
+        self._rows: dict[str, Any] = json.loads((FOLDER / file).read_text(encoding="utf-8"))
+        self._spec = spec
+
+    def __getitem__(self, name: str) -> ModelSpec:
+        return self._spec(name, self._rows[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 def _application(name: str, row: Mapping[str, Any]) -> ModelSpec:
@@ -52,5 +64,5 @@ def _preset(name: str, row: Mapping[str, Any]) -> ModelSpec:
     )
 
 
-KERAS = {name: _application(name, row) for name, row in _rows("keras.json").items()}
-KERASHUB = {name: _preset(name, row) for name, row in _rows("kerashub.json").items()}
+KERAS = Table("keras.json", _application)
+KERASHUB = Table("kerashub.json", _preset)

@@ -126,7 +126,14 @@ def local_path(source: str) -> Path:
     """
     path = download(source) if source.startswith(SCHEMES) else Path(source)
     if not path.exists():
-        raise UsageError(f"weights='{source}': there is no such file.")
+        message = f"weights='{source}': there is no such file."
+        if re.fullmatch(r"[\w-]+", source):  # a word, as other libraries have some
+            message += (
+                " One word is known, 'pretrained', for the weights that the model's own spec names "
+                "(`zoo show`). Else give a '.keras', '.weights.h5', '.safetensors' or '.gguf' "
+                "file, the folder of a run or a snapshot, or an address: hf://, kaggle://, pypi://."
+            )
+        raise UsageError(message)
     return path
 
 

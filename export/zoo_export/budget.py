@@ -10,6 +10,7 @@ from pathlib import Path
 from zoo_export import benchmarking
 from zoo_export.card import table
 from zoo_export.exporting import TIME_LIMIT, check_schemes, put_in_place
+from zoo_export.making import children
 from zoo_export.making.assembly import Progress, complete, convert
 from zoo_export.options import ExportOptions
 from zoo_export.reading.request import from_run
@@ -181,6 +182,7 @@ def visible_drop(examples: int) -> float:
     return 1 - float(_DOUBT ** (1 / examples))
 
 
+@children.ended_unless_used()
 def export_within(
     run: str | Path,
     budget: Budget,
@@ -216,6 +218,7 @@ def export_within(
     """
     formats = candidates(to)
     options = ExportOptions.of({"sequence_length": sequence_length}, formats)
+    children.begin()
     request = replace(from_run(Path(run)), options=options)
     folder = Path(out) if out is not None else Path("bundles") / request.name
     files.check_target(folder, force=force)

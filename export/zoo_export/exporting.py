@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from zoo_export import targets
-from zoo_export.making import cache
+from zoo_export.making import cache, children
 from zoo_export.making.assembly import Progress, complete, convert
 from zoo_export.making.timing import beside_float
 from zoo_export.options import ExportOptions
@@ -32,6 +32,7 @@ TIME_LIMIT = 1800.0
 
 
 @untouched()
+@children.ended_unless_used()
 def export(
     source: Any,
     *,
@@ -151,6 +152,7 @@ def export(
         chosen_target,
     )
     if is_file(source):
+        children.begin()
         source, name = read_model(Path(source)), name or name_of(source)
     described: dict[str, Any] = {
         "name": name,
@@ -172,6 +174,7 @@ def export(
         for artifact in kept.artifacts if kept is not None else ():
             notify(Progress(artifact.format, "cached", artifact))
         if kept is None:
+            children.begin()
             request = replace(_request(source, known), options=options)
             request = _of_length(_with_tokenizer(request, work))
             check_schemes(formats, request)

@@ -92,10 +92,8 @@ class Bundle(Contents):
         check_threads(options.threads)
         check_installed(find(artifact.format))
         path = files.safe_path(self.path, artifact.path)
-        if self.trusted:
-            yield path
-            return
-        ensure_verified(self, artifact, options)
+        if not self.trusted:
+            ensure_verified(self, artifact, options)
         with self.as_recorded(artifact.path):
             yield path
 
@@ -203,8 +201,11 @@ class Bundle(Contents):
 
         Raises:
             UsageError: The file is there already.
+            BundleError: A file of the bundle is not the one of its manifest.
         """
-        return files.pack(self.path, list(self.manifest.files), Path(path), force=force)
+        names = list(self.manifest.files)
+        with self._recorded(names):
+            return files.pack(self.path, names, Path(path), force=force)
 
     def trainer(self, threads: int | None = None) -> Trainer:
         """Return a model whose head learns from examples of this device; each call loads anew.
@@ -241,7 +242,10 @@ def is_bundle(path: Path) -> bool:
 
 
 def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
-    """Read a bundle and check every byte of it; neither TensorFlow nor Keras is imported.
+    """Read a bundle; neither TensorFlow nor Keras is imported.
+
+    The manifest is checked, and that the files are there with their sizes. The sha256 of each is
+    checked as it is opened; :func:`verify` checks all.
 
     Args:
         path: The folder that :func:`zoo_export.export` wrote, or a zip of it.
@@ -251,7 +255,7 @@ def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
 
     Raises:
         UsageError: There is no such folder, or it is not a bundle.
-        BundleError: A file is missing, cut, changed or extra, or the manifest is not valid.
+        BundleError: A file is missing, cut or extra, or the manifest is not valid.
     """
     folder = Path(path)
     if not folder.is_file():
@@ -273,12 +277,12 @@ def _bundle(contents: Contents) -> Bundle:
 def verify(
     bundle: Bundle | str | Path, *, runtime: str | None = None, provider: str | None = None
 ) -> list[Verification]:
-    """Run the saved samples in every runtime and compare with what Keras gave.
+    """Check every hash, run the saved samples in every runtime and compare with what Keras gave.
 
     Each artifact runs in a process of its own: a file that ends it is an error here.
 
     Args:
-        bundle: A bundle or its folder; a folder is checked byte by byte first.
+        bundle: A bundle or its folder.
         runtime: Name of the one format to verify; all by default.
         provider: What computes, as for :meth:`Bundle.runner`; with it a runtime must be named.
 
@@ -287,7 +291,8 @@ def verify(
         export.
 
     Raises:
-        BundleError: An artifact that ends the process that runs it.
+        BundleError: A file that is not the one of the manifest, or an artifact that ends the
+            process that runs it.
         VerificationError: An artifact disagrees; ``verifications`` has those of all.
         MissingRuntimeError: A runtime is not installed.
 
@@ -306,6 +311,7 @@ def verify(
     if provider is not None and runtime is None:
         raise UsageError(f"provider='{provider}' belongs to one runtime: name it too (runtime).")
     artifacts = bundle.artifacts if runtime is None else (bundle.artifact(runtime),)
+    bundle.check_hashes()
     options = Options(provider=provider)
     results = [try_artifact(bundle, artifact, options) for artifact in artifacts]
     failed = [f"{row.format}: {why(row)}" for row in results if not row.ok]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contents:
-    """A folder whose files are those of its manifest.
+    """A folder whose files are those of its manifest, each of which is hashed as it is opened.
 
     Args:
         path: The folder.
@@ -125,35 +125,42 @@ class Contents:
         return by_name[name]
 
     @contextmanager
-    def as_recorded(self, part: str) -> Iterator[None]:
-        """Check the hashes of an artifact's or folder's files again, around what opens them.
+    def as_recorded(self, *parts: str) -> Iterator[None]:
+        """Check the hashes of artifacts' or folders' files, around what opens them.
 
         Args:
-            part: A file or folder of the bundle; the files that hold its larger weights belong to
-                it.
+            parts: Files or folders of the bundle; the files that hold the larger weights of one
+                belong to it.
 
         Raises:
-            BundleError: A file is not the one that was loaded, before or after.
+            BundleError: A file is not the one of the manifest, or was changed meanwhile.
         """
-        names = [
-            name
-            for name in self.manifest.files
-            if name == part or name.startswith((f"{part}/", f"{part}."))
-        ]
-        with files.as_recorded(self.path, names, self.manifest.files, Path(str(self))):
+        inside = tuple(start for part in parts for start in (f"{part}/", f"{part}."))
+        names = [name for name in self.manifest.files if name in parts or name.startswith(inside)]
+        with self._recorded(names):
             yield
+
+    def _recorded(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        return files.as_recorded(self.path, names, self.manifest.files, Path(str(self)))
+
+    def check_hashes(self) -> None:
+        """Check the hash of every file, also of those that nothing opens.
+
+        Raises:
+            BundleError: A file is not the one of the manifest.
+        """
+        with self._recorded([*self.manifest.files]):
+            pass
 
     @property
     def assets(self) -> Path:
-        """Folder of the files that preprocessing names, their hashes checked again.
+        """Folder of the files that preprocessing names, their hashes checked.
 
         Raises:
-            BundleError: One of them was changed since the bundle was loaded.
+            BundleError: One of them is not the one of the manifest.
         """
-        for name in () if self.trusted else files_of_steps(self.manifest):
-            with self.as_recorded(name):
-                pass
-        return self.path / ASSETS
+        with self.as_recorded(*files_of_steps(self.manifest)):
+            return self.path / ASSETS
 
     def _first_installed(self) -> Artifact:
         needed = []
@@ -168,7 +175,7 @@ class Contents:
 
 
 def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = None) -> Contents:
-    """Read a bundle and check every byte of it.
+    """Read a bundle's manifest and check that its files are there; they are hashed when opened.
 
     Args:
         folder: Of the bundle.
@@ -177,7 +184,7 @@ def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = 
 
     Raises:
         UsageError: There is no such folder, or it is not a bundle.
-        BundleError: A file is missing, cut, changed or extra, or the manifest is not valid.
+        BundleError: A file is missing, cut or extra, or the manifest is not valid.
     """
     manifest_path, shown = folder / MANIFEST, origin or folder
     if not folder.is_dir():

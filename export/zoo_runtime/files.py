@@ -8,11 +8,13 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.errors import BundleError, ExportError
@@ -23,6 +25,8 @@ from zoo_system.durable import sha256
 # What common file systems take.
 _MAX_NAME = 255
 _UNFINISHED, _REPLACED = ".unfinished", "replaced"
+# Changes of a file that are nearer to each other may have one time; file systems count coarsely.
+_TICK_NS = 2_000_000_000
 
 
 def list_files(folder: Path) -> dict[str, FileEntry]:
@@ -37,7 +41,9 @@ def list_files(folder: Path) -> dict[str, FileEntry]:
 
 
 def check_files(folder: Path, entries: Mapping[str, FileEntry], shown: Path | None = None) -> None:
-    """Refuse a bundle whose files are not exactly those of its manifest.
+    """Refuse a bundle whose files are not those of its manifest by name and size.
+
+    What is in them is checked as they are opened: :func:`as_recorded`.
 
     Args:
         folder: The bundle.
@@ -45,7 +51,7 @@ def check_files(folder: Path, entries: Mapping[str, FileEntry], shown: Path | No
         shown: What messages call the bundle; the folder by default.
 
     Raises:
-        BundleError: A path outside the bundle, a link, or a missing, cut, changed or extra file.
+        BundleError: A path outside the bundle, a link, or a missing, cut or extra file.
     """
     shown = shown or folder
     for name in entries:
@@ -57,14 +63,17 @@ def check_files(folder: Path, entries: Mapping[str, FileEntry], shown: Path | No
         if not path.is_dir() and name != MANIFEST and name not in entries:
             raise BundleError(f"'{name}' of bundle '{shown}' is not in its manifest: remove it.")
     for name, entry in entries.items():
-        _check_file(folder, name, entry, shown)
+        _check_size(folder, name, entry, shown)
 
 
 @contextmanager
 def as_recorded(
     folder: Path, names: Sequence[str], entries: Mapping[str, FileEntry], shown: Path
 ) -> Iterator[None]:
-    """Check files of a bundle again, before something opens them and after it has.
+    """Check the sha256 of files of a bundle before something opens them, and that it opened those.
+
+    What was opened is what was hashed if no file was replaced or written to from before its hash
+    until after it was opened, which the time of its last change says: no user can set that.
 
     Args:
         folder: The bundle.
@@ -73,23 +82,42 @@ def as_recorded(
         shown: What messages call the bundle.
 
     Raises:
-        BundleError: A file that is not the one of the manifest, now or when it was opened.
+        BundleError: A file that is not the one of the manifest, or was changed meanwhile.
     """
-    before = {name: _stamp(folder / name) for name in names}
+    before = {name: _Stamp.of(folder / name) for name in names}
+    began = time.time_ns()
     for name in names:
         _check_file(folder, name, entries[name], shown)
     yield
     for name in names:
-        if _stamp(folder / name) != before[name]:
+        stamp = before[name]
+        is_same = _Stamp.of(folder / name) == stamp
+        if not is_same or stamp is None or began - stamp.changed < _TICK_NS:
             _check_file(folder, name, entries[name], shown)
+        if not is_same:
+            raise BundleError(
+                f"'{name}' of bundle '{shown}' was written to or replaced while it was opened: "
+                "open it again."
+            )
 
 
-def _stamp(path: Path) -> object:
-    """Return what changes when a file is written or replaced, whatever its own times are set to."""
-    with contextlib.suppress(OSError):
-        stat = path.lstat()
-        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime_ns
-    return None
+class _Stamp(NamedTuple):
+    """What changes when a file is written to or replaced, whatever its own times are set to."""
+
+    device: int
+    inode: int
+    size: int
+    changed: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path) -> _Stamp | None:
+        """Return that of a file; ``None`` where there is none."""
+        with contextlib.suppress(OSError):
+            stat = path.lstat()
+            known = stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime_ns, stat.st_mtime_ns
+            return cls(*known)
+        return None
 
 
 def safe_path(folder: Path, name: str) -> Path:
@@ -114,7 +142,7 @@ def safe_path(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _check_file(folder: Path, name: str, entry: FileEntry, shown: Path) -> None:
+def _check_size(folder: Path, name: str, entry: FileEntry, shown: Path) -> None:
     path = folder / name
     if path.is_symlink():
         raise BundleError(f"'{name}' of bundle '{shown}' is a link: bundles hold plain files.")
@@ -126,7 +154,11 @@ def _check_file(folder: Path, name: str, entry: FileEntry, shown: Path) -> None:
             f"'{name}' of bundle '{shown}' has {size:,} bytes; its manifest says "
             f"{entry.bytes:,}: it was cut or changed. Copy or export it again."
         )
-    if sha256(path) != entry.sha256:
+
+
+def _check_file(folder: Path, name: str, entry: FileEntry, shown: Path) -> None:
+    _check_size(folder, name, entry, shown)
+    if sha256(folder / name) != entry.sha256:
         raise BundleError(
             f"'{name}' of bundle '{shown}' was changed: its sha256 is not the manifest's. "
             "Copy or export it again."

@@ -13,17 +13,20 @@ may do what the user may. That no file of a model asks for more than computing i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, load_target
 from zoo_runtime import files, schema
 from zoo_runtime.columns import Scale
 from zoo_runtime.comparing import (
@@ -44,7 +47,7 @@ from zoo_runtime.contents import (
 from zoo_runtime.errors import BundleError, ExportError, VerificationError
 from zoo_runtime.formats import Format, find
 from zoo_runtime.generation.files import LOGITS
-from zoo_runtime.manifest import EDGES, SAMPLES, TRAIN_FORMAT, Artifact, Manifest
+from zoo_runtime.manifest import ASSETS, EDGES, SAMPLES, TRAIN_FORMAT, Artifact, Manifest
 from zoo_runtime.preprocessing_checks import check_preprocessing
 from zoo_runtime.running import AS_USUAL, Options, Runner, check_installed
 from zoo_runtime.saved_samples import (
@@ -85,19 +88,20 @@ def run_samples(
         BundleError: No samples, or a file that its runtime refuses.
         VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
     """
-    check_preprocessing(bundle.manifest, bundle.assets)
+    with bundle.as_recorded(ASSETS):
+        check_preprocessing(bundle.manifest, bundle.path / ASSETS)
     fmt, outputs = find(artifact.format), bundle.manifest.outputs
     if fmt.writes:
         from zoo_runtime.writing import written_again
 
         row = written_again(artifact, runner or open_unverified(bundle, artifact, options))
         return replace(artifact.verification, tolerance=fmt.tolerance, comparisons=(row,))
-    taken = bundle.manifest.inputs
-    samples = load_samples(bundle.path / SAMPLES, taken)
-    scales = load_scales(bundle.path / SAMPLES)
-    edges = bundle.path / EDGES
-    if fmt.scheme is None and edges.is_file():
-        samples += [replace(sample, kind=EDGE) for sample in load_samples(edges, taken)]
+    taken, edges = bundle.manifest.inputs, bundle.path / EDGES
+    with bundle.as_recorded(SAMPLES, EDGES):
+        samples = load_samples(bundle.path / SAMPLES, taken)
+        scales = load_scales(bundle.path / SAMPLES)
+        if fmt.scheme is None and edges.is_file():
+            samples += [replace(sample, kind=EDGE) for sample in load_samples(edges, taken)]
     names = {tensor.name for tensor in artifact.inputs}
     if any(set(sample.inputs) != names for sample in samples):
         raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
@@ -266,10 +270,17 @@ def try_artifact(
         MissingRuntimeError: Its runtime is not installed.
         UsageError: No process can be started here, or it cannot be opened so.
     """
-    check_installed(find(artifact.format))
-    words = [str(bundle.path), artifact.format, _digest(bundle.manifest, artifact)]
+    fmt = find(artifact.format)
+    check_installed(fmt)
+    words = [
+        str(bundle.path),
+        artifact.format,
+        _digest(bundle.manifest, artifact),
+        json.dumps(asdict(options)),
+    ]
+    prepare = partial(_import_runtime, fmt)
     try:
-        done = processes.run(__name__, *words, json.dumps(asdict(options)), time_limit=time_limit)
+        done = processes.run(__name__, *words, time_limit=time_limit, meanwhile=prepare)
     except OSError as error:
         raise UsageError(
             f"Artifact '{artifact.path}' cannot be tried in another process ({error}): load the "
@@ -291,6 +302,13 @@ def try_artifact(
         message = answer["message"].replace(str(bundle.path), str(bundle))
         raise _KINDS.get(answer["error"], BundleError)(message)
     return schema.read(Verification, answer, "verification")
+
+
+def _import_runtime(fmt: Format) -> None:
+    """Import what this process is going to open the artifact with, if the child finds it right."""
+    with contextlib.suppress(Exception):  # it fails again, with its message, when it is opened
+        load_target(fmt.runtime)
+        importlib.import_module(fmt.module)
 
 
 def _answer(done: subprocess.CompletedProcess[str]) -> Any:
@@ -363,7 +381,8 @@ def _exercise(bundle: Contents, artifact: Artifact, options: Options) -> Verific
     if artifact.format == TRAIN_FORMAT:
         from zoo_runtime.running.training import open_trainer
 
-        sample = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)[0].inputs
+        with bundle.as_recorded(SAMPLES):
+            sample = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)[0].inputs
         path = files.safe_path(bundle.path, artifact.path)
         open_trainer(path, threads=options.threads).rehearse(sample)
     return verification

@@ -7,12 +7,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
-from importlib.util import LazyLoader
+from threading import RLock
 from types import ModuleType
 from typing import Any
 
-# What they import scikit-learn and Matplotlib for, in a process that seldom needs either.
-_ON_FIRST_USE = {"keras.wrappers", "keras.visualization", "keras.src.visualization"}
+# What they import scikit-learn, Matplotlib and pandas for, in a process that seldom needs any.
+_ON_FIRST_USE = {
+    "keras.wrappers",
+    "keras.visualization",
+    "keras.src.visualization",
+    "keras.src.trainers.data_adapters.array_slicing",
+}
 _LARGE = {"keras", "tensorflow"}
 
 
@@ -32,10 +37,8 @@ class FastKeras:
         spec = spec_behind(self, fullname, path, target)
         if spec is not None and spec.loader is not None:
             loader: Any = spec.loader
-            if fullname in _LARGE:
-                loader.exec_module = _uncollected(loader.exec_module)
-            else:
-                spec.loader = LazyLoader(loader)
+            change = _uncollected if fullname in _LARGE else _on_first_use
+            loader.exec_module = change(loader.exec_module)
         return spec
 
 
@@ -56,6 +59,36 @@ def fast_keras() -> None:
     """
     if not any(isinstance(finder, FastKeras) for finder in sys.meta_path):
         sys.meta_path.insert(0, FastKeras())
+
+
+def _on_first_use(run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    """Run a module when something is first asked of it that only running it gives.
+
+    Other than with ``importlib.util.LazyLoader`` its file is known before: AutoGraph asks every
+    module for that, to find the source of a function.
+    """
+
+    def exec_module(module: ModuleType) -> None:
+        lock, has_begun = RLock(), False
+
+        def first_use(name: str) -> Any:
+            nonlocal has_begun
+            with lock:  # another thread waits until all of it is there
+                if not has_begun:
+                    has_begun = True
+                    try:
+                        run(module)
+                    except BaseException:  # such as a library that is not installed
+                        has_begun = False
+                        raise
+                    del module.__getattr__
+            if name in vars(module):
+                return vars(module)[name]
+            raise AttributeError(f"module '{module.__name__}' has no attribute '{name}'")
+
+        module.__getattr__ = first_use  # type: ignore[method-assign]  # PEP 562
+
+    return exec_module
 
 
 def _uncollected(run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:

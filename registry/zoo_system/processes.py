@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,7 +60,11 @@ def _started(
 
 
 def run(
-    module: str, *arguments: str, time_limit: float, environment: Mapping[str, str] | None = None
+    module: str,
+    *arguments: str,
+    time_limit: float,
+    environment: Mapping[str, str] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the main part of a module to its end and return what it printed.
 
@@ -69,21 +73,27 @@ def run(
         arguments: Its arguments.
         time_limit: Seconds after which it is killed.
         environment: What is added to this process' own.
+        meanwhile: Called here once it has started.
 
     Raises:
         OSError: It cannot be started.
         subprocess.TimeoutExpired: It took too long.
     """
-    return _finished(MODULE, module, *arguments, time_limit=time_limit, environment=environment)
+    words = (MODULE, module, *arguments)
+    return _finished(*words, time_limit=time_limit, environment=environment, meanwhile=meanwhile)
 
 
 def _finished(
-    *words: str, time_limit: float, environment: Mapping[str, str] | None
+    *words: str,
+    time_limit: float,
+    environment: Mapping[str, str] | None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> subprocess.CompletedProcess[str]:
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     text: dict[str, Any] = {"text": True, "errors": "replace"}
     with _started(*words, environment=environment, **pipes, **text) as process:
         try:
+            meanwhile()
             out, err = process.communicate(timeout=time_limit)
         except BaseException:  # Ctrl-C too
             process.kill()
@@ -116,13 +126,15 @@ def run_program(command: Sequence[str], time_limit: float) -> subprocess.Complet
     return _finished(*words, time_limit=time_limit, environment=theirs)
 
 
-def start_logged(module: str, *arguments: str, log: Path, **options: Any) -> subprocess.Popen[Any]:
+def start_logged(
+    module: str, *arguments: str, log: IO[bytes], **options: Any
+) -> subprocess.Popen[Any]:
     """Start a module as :func:`start` does, with quiet libraries, no GPU, and a file for its words.
 
     Args:
         module: A module with a main part.
         arguments: Its arguments.
-        log: File for what it prints.
+        log: Open file for what it prints.
         options: For :class:`subprocess.Popen`, such as pipes in place of the log.
     """
     environment = {
@@ -130,25 +142,20 @@ def start_logged(module: str, *arguments: str, log: Path, **options: Any) -> sub
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
         "CUDA_VISIBLE_DEVICES": "-1",
     }
-    with log.open("wb") as file:
-        return start(
-            module,
-            *arguments,
-            environment=environment,
-            **{"stdout": file, "stderr": file, **options},
-        )
+    streams = {"stdout": log, "stderr": log, **options}
+    return start(module, *arguments, environment=environment, **streams)
 
 
-def how_it_ended(process: subprocess.Popen[Any], log: Path, what: str) -> str:
+def how_it_ended(process: subprocess.Popen[Any], printed: bytes, what: str) -> str:
     """Return why a process ended before its work was done, with its last words.
 
     Args:
         process: One that ended.
-        log: Where it printed.
+        printed: What it printed.
         what: How the message calls it.
     """
     code = process.returncode
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = printed.decode(errors="replace").splitlines()
     tail = "\n  ".join(lines[-_LOG_LINES:])
     last_words = f". Its last words:\n  {tail}" if tail else ""
     if code == errno.ENOSPC or FULL_DISK in tail:

@@ -105,3 +105,8 @@ class WrongAtZero(keras.layers.Layer):
 
     def call(self, x):
         return x * x / x if _converting() else x
+
+
+def die(conversion):
+    """End the process that converts, as a converter that crashes does."""
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -28,9 +28,7 @@ def nothing(folder: Path) -> None:
 
 def with_old_hash(folder: Path, path: Path, wanted: Any) -> bool:
     """Any file of a bundle: a change that is loaded may only be one of white space."""
-    return bool(
-        load_bundle(folder, trusted=True).manifest == wanted and path.name == "manifest.json"
-    )
+    return bool(_checked(folder).manifest == wanted and path.name == "manifest.json")
 
 
 def manifest_of(folder: Path) -> Any:
@@ -128,8 +126,14 @@ def run_info(folder: Path, path: Path, _: Any) -> bool:
 
 
 def _unpacked(path: Path) -> Any:
-    bundle = load_bundle(path, trusted=True)
+    bundle = _checked(path)
     return list_files(bundle.path)
+
+
+def _checked(path: Path) -> Any:
+    bundle = load_bundle(path, trusted=True)
+    bundle.check_hashes()
+    return bundle
 
 
 def _with_new_hash(folder: Path, path: Path) -> None:

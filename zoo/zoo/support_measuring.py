@@ -78,7 +78,8 @@ def measure(
         size = "full" if case.full_size else "reduced"
         timed = "timed" if times else ""
         arguments = (str(out), case.name, case.task or "", size, timed, ",".join(names))
-        process = processes.start_logged("zoo.support_measuring", *arguments, log=log)
+        with log.open("wb") as file:
+            process = processes.start_logged("zoo.support_measuring", *arguments, log=file)
         try:
             reason = _wait(process, log, out, time_limit, on_cell)
         finally:
@@ -106,7 +107,7 @@ def _wait(
                     reported.add(name)
                     on_cell(name, cell)
         if process.returncode is not None:
-            return processes.how_it_ended(process, log, "the measuring process")
+            return processes.how_it_ended(process, log.read_bytes(), "the measuring process")
     return f"the model took longer than {time_limit:g} s"
 
 

@@ -19,11 +19,11 @@ import numpy as np
 from zoo_export.making.conversion import load_batches
 from zoo_models.saved import keras_runner, load_run_model
 from zoo_registry import UsageError
-from zoo_runtime.bundle import Bundle
 from zoo_runtime.comparing import accuracy
+from zoo_runtime.contents import Contents, open_unverified
 from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest
 from zoo_runtime.run_info import read_run_info
-from zoo_runtime.running import Runner
+from zoo_runtime.running import Options, Runner
 from zoo_runtime.running.sessions import set_threads
 from zoo_runtime.saved_samples import load_samples, read_npz, saved_inputs
 from zoo_runtime.tensors import Array, Arrays, fits
@@ -117,16 +117,17 @@ class Benchmark:
 
 def _of_bundle(folder: Path, name: str, threads: int | None) -> Benchmark:
     text = (folder / MANIFEST).read_text(encoding="utf-8")
-    # The parent has checked its hashes, and what ends this process is a row of the report.
+    # The parent has read it too, and what ends this process is a row of the report.
     manifest = Manifest.from_json(text)
-    bundle = Bundle(folder, manifest, trusted=True)
+    bundle = Contents(folder, manifest, trusted=True)
     artifact = bundle.artifact(name)
-    samples = load_samples(folder / SAMPLES, manifest.inputs)
+    # The time of a load is that of the runtime.
+    with bundle.as_recorded(artifact.path, SAMPLES):
+        samples = load_samples(folder / SAMPLES, manifest.inputs)
     inputs = next(each.inputs for each in samples if fits(artifact.inputs, each.inputs))
 
     def load() -> Runner:
-        # Another bundle object: one keeps what it has loaded.
-        return Bundle(folder, manifest, trusted=True).runner(name, threads)
+        return open_unverified(bundle, artifact, Options(threads))
 
     def compare(runner: Runner) -> dict[str, float]:
         found = run_samples(bundle, artifact, runner=runner)

@@ -206,17 +206,18 @@ class Worker:
     ) -> None:
         self._log = log
         self._time_limit = time_limit
-        self._process = processes.start_logged(
-            "zoo_export.benchmarking.child",
-            str(bundle.resolve()),
-            name,
-            str(threads or 0),
-            log=log,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
+        with log.open("wb") as file:
+            self._process = processes.start_logged(
+                "zoo_export.benchmarking.child",
+                str(bundle.resolve()),
+                name,
+                str(threads or 0),
+                log=file,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+            )
 
     def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
         """Have the process do something and return its answer.
@@ -262,7 +263,7 @@ class Worker:
         self._process.wait()
         if overdue:
             return f"its process took longer than {self._time_limit:g} s"
-        return processes.how_it_ended(self._process, self._log, "its process")
+        return processes.how_it_ended(self._process, self._log.read_bytes(), "its process")
 
 
 def _close(pipe: Any) -> None:

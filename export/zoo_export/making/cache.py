@@ -70,6 +70,7 @@ def take(key: str, target: Path) -> Bundle | None:
     entry = _folder() / key
     try:
         bundle = load_bundle(entry)
+        bundle.check_hashes()
     except UsageError:
         return None
     except BundleError:

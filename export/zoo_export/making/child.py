@@ -6,7 +6,6 @@ it was. The file is also run here, in its own runtime, on the samples that the p
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib
 import json
@@ -15,7 +14,7 @@ import select
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 from zoo_export.converters.litert.convert import of_runtime
 from zoo_export.converters.tracing import Conversion
 from zoo_export.generation.dialect import PLAN, dialect_of, run_samples
-from zoo_export.making.conversion import LOG, Job, LoadedJob, Result, read_job, write_result
+from zoo_export.making.conversion import Job, LoadedJob, Result, read_job, write_result
 from zoo_export.making.timing import cost
 from zoo_export.reading.inference import inference_clone, named_for_scopes, perturb_weights
 from zoo_export.reading.model_file import load
@@ -49,38 +48,19 @@ def serve() -> None:
     """Carry out the jobs whose folders, as JSON, are the lines of standard input."""
     import keras
 
-    while select.select([sys.stdin], [], [], _PATIENCE_SECONDS)[0]:
+    patience = None  # its parent may have a large model to read before the first job
+    while select.select([sys.stdin], [], [], patience)[0]:
+        patience = _PATIENCE_SECONDS
         line = sys.stdin.readline()
         if not line:
             return
         folder = Path(json.loads(line))
         reset_peak()
-        # The log is open no longer than the job takes: its disk may be unmounted then.
-        with _printing_to(folder / LOG):
-            main(folder)
+        main(folder)
         keras.backend.clear_session()
         free_memory()
         if peak_mb() > _MOST_MB:
             return
-
-
-@contextlib.contextmanager
-def _printing_to(path: Path) -> Iterator[None]:
-    """Have all that this process prints, its libraries too, go to a file."""
-    _print_to(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
-    try:
-        yield
-    finally:
-        _print_to(os.open(os.devnull, os.O_WRONLY))
-
-
-def _print_to(number: int) -> None:
-    with contextlib.suppress(OSError):  # a full disk
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os.dup2(number, 1)
-    os.dup2(number, 2)
-    os.close(number)
 
 
 def main(folder: Path) -> None:

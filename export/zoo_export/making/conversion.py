@@ -1,24 +1,18 @@
-"""Conversions in child processes: the jobs, their results, and the processes, side by side.
-
-Processes that converted wait for their next job: TensorFlow is imported once, not per file.
-"""
+"""Conversions in child processes: the jobs, their results, and who does which."""
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zoo_export.making import children
+from zoo_export.making.children import Child
 from zoo_export.options import ExportOptions
 from zoo_export.reading.model_code import is_known
 from zoo_runtime import schema
@@ -30,14 +24,13 @@ from zoo_system.machine import free_bytes
 
 _JOB, _RESULT, _SAMPLES, _OUTPUTS = "job.json", "result.json", "samples.npz", "outputs.npz"
 _CALIBRATION = "calibration.npz"
-LOG = "log.txt"
 WORKERS = 2
 # What the hungriest converter, LiteRT's, took: so many times the weights, and its libraries.
 _TIMES_WEIGHTS, _LIBRARIES = 9, 1_000_000_000
-_POLL_SECONDS = 0.05
-_MODULE = "zoo_export.making.child"
-# Set anew for every test by pytest; nothing that converts reads it.
-_IRRELEVANT = "PYTEST_CURRENT_TEST"
+_POLL_SECONDS = 0.02
+# What a start of a process costs. A job that waits for as long begins one: so it never costs more
+# than twice what it would have, had it been known how long the others take.
+_START_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -238,7 +231,7 @@ def convert_all(
     count = workers(largest, free_bytes())
     try:
         while waiting or running:
-            while waiting and len(running) < count:
+            while waiting and _has_room(running, count):
                 loaded = waiting.pop(0)
                 started(loaded.job.format)
                 running.append(_start(loaded, work))
@@ -253,7 +246,18 @@ def convert_all(
     finally:
         for one in running:  # Ctrl-C, or an error of the caller
             one.child.kill()
-        forget(jobs)
+        _forget(jobs)
+
+
+def _has_room(running: Sequence[_Running], count: int) -> bool:
+    """Return whether one more job is begun beside those that run, of which there may be a count.
+
+    Most models are converted before another process could begin: one waits for the first then.
+    """
+    if len(running) >= count:
+        return False
+    latest = max((one.started for one in running), default=0.0)
+    return time.monotonic() - latest > _START_SECONDS or not running or children.is_waiting()
 
 
 def _start(loaded: LoadedJob, work: Path) -> _Running:
@@ -265,12 +269,12 @@ def _start(loaded: LoadedJob, work: Path) -> _Running:
 
 def _begin(job: Job, folder: Path, *, fresh: bool = False) -> _Running:
     started = time.monotonic()
-    return _Running(job, folder, give(folder, fresh=fresh), started)
+    return _Running(job, folder, children.give(folder, fresh=fresh), started)
 
 
 def _is_over(one: _Running, time_limit: float) -> bool:
     if has_result(one.folder):
-        take_back(one.child)
+        children.take_back(one.child)
         return True
     if one.child.process.poll() is None and time.monotonic() - one.started < time_limit:
         return False
@@ -288,11 +292,7 @@ def _end(one: _Running, time_limit: float) -> Converted:
     seconds = round(time.monotonic() - one.started, 2)
     if not has_result(one.folder):
         timed_out = seconds >= time_limit
-        cause = f"it took longer than {time_limit:g} s"
-        if not timed_out:
-            cause = processes.how_it_ended(
-                one.child.process, one.folder / LOG, "the converting process"
-            )
+        cause = f"it took longer than {time_limit:g} s" if timed_out else one.child.how_it_ended()
         return Converted(one.job, seconds, error=ExportError(cause))
     result, outputs = read_result(one.folder)
     if result.error is None:
@@ -304,87 +304,8 @@ def _end(one: _Running, time_limit: float) -> Converted:
     return Converted(one.job, seconds, error=error)
 
 
-@dataclass(frozen=True)
-class Child:
-    """A process that converts.
-
-    Args:
-        process: It takes the folders of its jobs on standard input.
-        environment: What it took over from this process when it began.
-        jobs: How many it was given.
-    """
-
-    process: subprocess.Popen[bytes]
-    environment: tuple[object, ...]
-    jobs: int = 0
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
-
-
-# Those that no export has at present. They end by themselves when nothing comes for a while.
-_waiting: list[Child] = []
-
-
-def give(folder: Path, *, fresh: bool = False) -> Child:
-    """Give a job to a process that waits for one, or to a new one.
-
-    Args:
-        folder: The job's.
-        fresh: Whether it must be a new one.
-    """
-    child = None if fresh else _idle()
-    if child is None:
-        process = processes.start_logged(_MODULE, log=folder / LOG, stdin=subprocess.PIPE)
-        child = Child(process, _environment())
-    with contextlib.suppress(BrokenPipeError):  # it has just ended, which is seen later
-        os.write(child.process.stdin.fileno(), json.dumps(str(folder)).encode() + b"\n")  # type: ignore[union-attr]  # a pipe
-    return replace(child, jobs=child.jobs + 1)
-
-
-def take_back(child: Child) -> None:
-    """Have a process that did its job wait for another one."""
-    _waiting.append(child)
-
-
-def forget(jobs: Sequence[LoadedJob]) -> None:
-    """End the processes that may hold code which changes until the next export.
-
-    Args:
-        jobs: What was exported last.
-    """
+def _forget(jobs: Sequence[LoadedJob]) -> None:
+    """End the processes that may hold code which changes until the next export."""
     own = any(not is_known(module) for loaded in jobs for module in loaded.job.modules)
     if own or any(Path(loaded.job.model).is_file() for loaded in jobs):  # pickled, with its code
-        close()
-
-
-def close() -> None:
-    """End all processes that wait."""
-    while _waiting:
-        _waiting.pop().kill()
-
-
-def _idle() -> Child | None:
-    here = _environment()
-    while _waiting:
-        child = _waiting.pop()
-        if child.environment == here and child.process.poll() is None:
-            return child
-        if here[0] == child.environment[0]:
-            child.kill()
-    return None
-
-
-def _environment() -> tuple[object, ...]:
-    """Return what decides how a new process would begin; first, which process this one is."""
-    variables = {name: value for name, value in os.environ.items() if name != _IRRELEVANT}
-    here = Path().stat()  # a folder that is gone has no name
-    return os.getpid(), (here.st_dev, here.st_ino), tuple(sys.path), variables
-
-
-atexit.register(close)
+        children.close()

@@ -168,9 +168,13 @@ def in_last_bit(generator: Any, array: Array) -> Array:
     """Return floats that are one bit off, up or down; integers are exact and stay."""
     if array.dtype.kind != "f":
         return array
-    last = np.finfo(array.dtype).eps * generator.choice([-1, 1], array.shape)
-    moved: Array = array * (1 + last).astype(array.dtype)
-    return np.where(array == np.rint(array), array, moved)
+    drawn = np.frombuffer(generator.bytes(-(-array.size // 8)), np.uint8)
+    is_up = np.unpackbits(drawn, count=array.size).view(bool).reshape(array.shape)
+    one, eps = array.dtype.type(1), np.finfo(array.dtype).eps
+    moved: Array = np.empty_like(array)
+    np.multiply(array, np.where(is_up, one + eps, one - eps), out=moved)
+    np.copyto(moved, array, where=array == np.rint(array))
+    return moved
 
 
 @contextmanager

@@ -125,10 +125,29 @@ def check_deterministic(reference: Reference, batch: SampleBatch) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Random rows to which Keras has an answer.
+
+    Args:
+        rows: All of them; none where Keras has no answer to any.
+        answered: Batches of them and what Keras gives.
+        note: What to know about those that were left out.
+    """
+
+    rows: dict[str, Array]
+    answered: Sequence[tuple[dict[str, Array], dict[str, Array]]] = ()
+    note: Mapping[str, Any] = field(default_factory=dict)
+
+
 def drawn_in_domain(
-    reference: Reference, draw: Callable[[bool], dict[str, Array]], *, needed: bool
-) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return random rows to which Keras has an answer, with a note where some had none.
+    reference: Reference,
+    draw: Callable[[bool], dict[str, Array]],
+    split: Callable[[dict[str, Array]], list[dict[str, Array]]],
+    *,
+    needed: bool,
+) -> Drawn:
+    """Return random rows to which Keras has an answer, and its answers.
 
     Models have a domain: of logarithms and roots NaN comes out of what is negative, and a division
     of whole numbers fails at zero. Rows outside of it are left out; where no row is inside, numbers
@@ -137,6 +156,7 @@ def drawn_in_domain(
     Args:
         reference: The model.
         draw: Draws rows, positive ones if asked for.
+        split: Makes batches of rows.
         needed: Whether there is nothing else to run the model on.
 
     Raises:
@@ -145,16 +165,17 @@ def drawn_in_domain(
     failure: ExportError | None = None
     for positive in (False, True):
         rows = draw(positive)
+        note = {"drawn_left_out": {"left": 0, "positive": True}} if positive else {}
         try:
-            reference(rows)
+            return Drawn(rows, [(batch, reference(batch)) for batch in split(rows)], note)
         except ExportError as error:
             failure = failure or error
-            kept = _answered(reference, rows)
-            if not kept:
-                continue
-            note = {"left": len(next(iter(rows.values()))) - len(kept), "positive": positive}
-            return {name: array[kept] for name, array in rows.items()}, {"drawn_left_out": note}
-        return rows, {"drawn_left_out": {"left": 0, "positive": True}} if positive else {}
+        kept = _answered(reference, rows)
+        if kept:
+            left = len(next(iter(rows.values()))) - len(kept)
+            rows = {name: array[kept] for name, array in rows.items()}
+            answered = [(batch, reference(batch)) for batch in split(rows)]
+            return Drawn(rows, answered, {"drawn_left_out": {"left": left, "positive": positive}})
     if needed and failure is not None:
         if failure.__cause__ is not None:  # its message has what to do
             raise failure
@@ -162,7 +183,7 @@ def drawn_in_domain(
             f"{failure}: the inputs were drawn, from N(0, 1) and then from 0 to 1, and may be "
             "outside of what it is made for: give real ones (samples={name: array})"
         ) from failure
-    return {}, {"drawn_left_out": {"left": None, "positive": False}}
+    return Drawn({}, note={"drawn_left_out": {"left": None, "positive": False}})
 
 
 def _answered(reference: Reference, rows: Arrays) -> list[int]:
@@ -188,10 +209,9 @@ def reference_samples(
         notes: What to know about the samples.
     """
     check_deterministic(reference, found[0])
-    moved = [
-        moved_answers(reference.signature, batch.inputs) if _is_moved(at, found, outputs) else None
-        for at, batch in enumerate(found)
-    ]
+    chosen = [at for at in range(len(found)) if _is_moved(at, found, outputs)]
+    after = moved_answers(reference.signature, [found[at].inputs for at in chosen])
+    moved = [dict(zip(chosen, after, strict=True)).get(at) for at in range(len(found))]
     batches = tuple(
         replace(batch, unsteady=_unsteady(batch.expected, after))
         for batch, after in zip(found, moved, strict=True)

@@ -248,18 +248,23 @@ def _steady_answer(
     return outputs if all(row.ok for row in compared) else None
 
 
-def moved_answers(signature: Signature, case: Arrays, *, seed: int = 0) -> dict[str, Array] | None:
-    """Return what Keras gives where the last bit of every weight and input is another.
+def moved_answers(
+    signature: Signature, cases: Sequence[Arrays], *, seed: int = 0
+) -> list[dict[str, Array] | None]:
+    """Return what Keras gives for cases where the last bit of all weights and inputs is another.
 
     A right file rounds otherwise at every step, and moves as far. ``None`` where Keras fails.
     """
     generator = np.random.default_rng(seed)
-    near = {name: in_last_bit(generator, array) for name, array in case.items()}
-    try:
-        with bits_moved(signature.model, generator):
-            return signature.reference(near)
-    except Exception:  # whatever the user's own layers raise
-        return None
+    found: list[dict[str, Array] | None] = []
+    with bits_moved(signature.model, generator):
+        for case in cases:
+            near = {name: in_last_bit(generator, array) for name, array in case.items()}
+            try:
+                found.append(signature.reference(near))
+            except Exception:  # whatever the user's own layers raise
+                found.append(None)
+    return found
 
 
 def other_sizes(tensors: Sequence[Tensor], case: Arrays) -> dict[str, Array] | None:

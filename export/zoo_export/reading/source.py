@@ -26,9 +26,15 @@ from zoo_export.reading.inference import (
     computes_in_float64,
     inference_clone,
 )
-from zoo_export.reading.reference import Reference, Samples, drawn_in_domain, reference_samples
+from zoo_export.reading.reference import (
+    Drawn,
+    Reference,
+    Samples,
+    drawn_in_domain,
+    reference_samples,
+)
 from zoo_export.reading.request import Request
-from zoo_export.reading.samples import BATCHES, default_sizes
+from zoo_export.reading.samples import BATCHES, default_sizes, sample_batches
 from zoo_export.reading.signature import Signature, signature_of
 from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
@@ -103,8 +109,8 @@ def read_source(request: Request) -> Source:
     reference = Reference(in_own_dtype, request.name, _ADVICE)
     inputs = related(signature, tensors, first)
     real = _real_rows(request, inputs)
-    drawn, notes = _drawn(request, reference, signature, inputs, real)
-    rows = drawn if real is None else real
+    drawn = _drawn(request, reference, signature, inputs, real)
+    rows = drawn.rows if real is None else real
     sizes = named_sizes(inputs, rows)
     sizes.pop(BATCH, None)
     if request.options.batch_sizes:
@@ -131,7 +137,7 @@ def read_source(request: Request) -> Source:
     edges = sampling.edge_cases(reference.signature, inputs, rows, nan_inputs=nan_inputs)
     found += [SampleBatch(EDGE, *pair) for pair in edges.values() if pair is not None]
     left_out = [kind for kind, pair in edges.items() if pair is None]
-    notes = {"edges_left_out": left_out, **notes}
+    notes = {"edges_left_out": left_out, **drawn.note}
     samples = reference_samples(reference, outputs, signature, found, notes)
     return Source(
         request=request,
@@ -208,7 +214,7 @@ def _drawn(
     signature: Signature,
     inputs: Sequence[Tensor],
     real: Mapping[str, Array] | None,
-) -> tuple[dict[str, Array], dict[str, Any]]:
+) -> Drawn:
     sizes = oblong(likely_sizes(request, signature, inputs)) | image_sizes(request, inputs)
     count = max(sampling.draws_for(signature), *request.options.batch_sizes, 0)
     if real is not None:
@@ -218,7 +224,11 @@ def _drawn(
     def draw(positive: bool) -> dict[str, Array]:
         return sampling.drawn_rows(signature, inputs, sizes, count=count, positive=positive)
 
-    return drawn_in_domain(reference, draw, needed=real is None)
+    def batches_of(rows: dict[str, Array]) -> list[dict[str, Array]]:
+        # Beside real rows they are one batch.
+        return [rows] if real is not None else sample_batches(rows, request.options.batch_sizes)
+
+    return drawn_in_domain(reference, draw, batches_of, needed=real is None)
 
 
 def _answered(
@@ -226,21 +236,24 @@ def _answered(
     reference: Reference,
     inputs: Sequence[Tensor],
     real: dict[str, Array] | None,
-    drawn: dict[str, Array],
+    drawn: Drawn,
 ) -> list[SampleBatch]:
-    kind, rows = (GIVEN, real) if real is not None else (DRAWN, drawn)
-    batches = sampling.sample_batches(rows, request.options.batch_sizes)
-    found = [SampleBatch(kind, batch, reference(batch)) for batch in batches]
+    beside = [SampleBatch(_beside(real), *each) for each in drawn.answered]
+    if real is None:
+        kind, rows, found, beside = DRAWN, drawn.rows, beside, []
+    else:
+        batches = sample_batches(real, request.options.batch_sizes)
+        kind, rows = GIVEN, real
+        found = [SampleBatch(kind, batch, reference(batch)) for batch in batches]
     others = [
-        (kind, sampling.other_sizes(inputs, batches[len(BATCHES) - 1])),
-        (kind, sampling.masked_rows(reference.signature, inputs, rows)),
-        (_beside(real), drawn if drawn and real is not None else None),
+        sampling.other_sizes(inputs, found[len(BATCHES) - 1].inputs),
+        sampling.masked_rows(reference.signature, inputs, rows),
     ]
-    for kind, batch in others:
+    for batch in others:
         answer = None if batch is None else reference.or_none(batch)
         if batch is not None and answer is not None:
             found.append(SampleBatch(kind, batch, answer))
-    return found
+    return found + beside
 
 
 def _beside(real: Mapping[str, Array] | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
+from zoo_runtime.contents import Contents
 from zoo_runtime.generation.by_runtime import Generator
 from zoo_runtime.manifest import EDGES, SAMPLES
 from zoo_runtime.running import Runner
@@ -174,14 +175,15 @@ def _rows_together(trained: Trained, runner: Runner, most: int) -> int:
     answer to a row depends on those beside it, as in files that quantize by the range of a batch.
     """
     most = min([most, *([max(runner.batch_sizes)] if runner.batch_sizes else [])])
-    if most == 1 or trained.kind != "bundle":
+    if most == 1 or not isinstance(trained, Contents):
         return 1
-    samples = [
-        sample.inputs
-        for part in (SAMPLES, EDGES)
-        if (trained.path / part).is_file()
-        for sample in load_samples(trained.path / part, trained.inputs)
-    ]
+    with trained.as_recorded(SAMPLES, EDGES):
+        samples = [
+            sample.inputs
+            for part in (SAMPLES, EDGES)
+            if (trained.path / part).is_file()
+            for sample in load_samples(trained.path / part, trained.inputs)
+        ]
     return most if _are_independent(runner, samples) else 1
 
 

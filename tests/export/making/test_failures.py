@@ -23,9 +23,9 @@ from export_layers import (
 )
 
 import zoo_registry
-from zoo_export import ExportError, export
+from zoo_export import ExportError, export, exporting
 from zoo_export.exporting import put_in_place
-from zoo_export.making import conversion
+from zoo_export.making import children, conversion
 from zoo_registry import Registry, UnknownNameError, UsageError
 from zoo_runtime import files
 from zoo_runtime.formats import Format
@@ -45,7 +45,7 @@ def _left(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _no_child_waits():
-    conversion.close()
+    children.close()
 
 
 def _children():
@@ -111,31 +111,93 @@ def test_a_killed_child(dense, tmp_path):
 @pytest.mark.slow
 def test_a_child_does_one_job_after_another_and_is_not_blamed_for_an_earlier_one(dense, tmp_path):
     export(dense(), out=tmp_path / "first", to=["onnx"])
-    (first,) = conversion._waiting
+    (first,) = children._waiting
     marker = tmp_path / "marker"
 
     export(dense(KilledOnce(str(marker))), out=tmp_path / "second", to=["onnx"])
 
     assert first.process.returncode == -signal.SIGKILL
     # It holds code of this test's own, which may be another one when the next export comes.
-    assert conversion._waiting == []
+    assert children._waiting == []
     marker.unlink()
     error = _refused(dense(KilledOnce(str(marker))), tmp_path / "alone", to=["onnx"])
     assert "was killed by SIGKILL" in str(error)
 
 
 @pytest.mark.slow
+def test_a_child_begins_while_the_model_is_read_and_ends_if_it_is_refused(
+    dense, tmp_path, monkeypatch
+):
+    seen, read = [], exporting.read_source
+
+    def noted(request):
+        seen.append(_children())
+        return read(request)
+
+    monkeypatch.setattr(exporting, "read_source", noted)
+    export(dense(), out=tmp_path / "first", to="onnx")
+    (child,) = children._waiting
+    assert seen == [[str(child.process.pid)]]
+
+    children.close()
+    with pytest.raises(ExportError, match="is NaN in 100% of its values"):
+        export(dense(NotANumber()), out=tmp_path / "second")
+    assert len(seen[1]) == 1
+    assert _children() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "processes"), [(600, 1), (0, 2)])
+def test_a_second_child_begins_where_the_first_takes_longer_than_a_start(
+    dense, tmp_path, monkeypatch, seconds, processes
+):
+    monkeypatch.setattr(conversion, "_START_SECONDS", seconds)
+    bundle = export(dense(), out=tmp_path / "b", to=["onnx", "saved_model", "tflite"])
+    assert len(bundle.artifacts) == sum(child.jobs for child in children._waiting) == 3
+    assert len(children._waiting) == processes
+
+
+@pytest.mark.slow
+def test_a_conversion_that_ends_its_process_loses_its_own_format_alone(
+    dense, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(conversion, "_START_SECONDS", 600)  # one process has all of them
+    row = Format(
+        name="deadly",
+        suffix=".deadly",
+        converter="export_layers:die",
+        runtime="zoo_runtime.running.sessions:open_onnx",
+        requires="onnxruntime",
+        module="onnxruntime",
+    )
+    _formats_of_a_plugin(monkeypatch).add("deadly", row)
+    failed = {}
+
+    bundle = export(
+        dense(),
+        to=["onnx", "deadly", "saved_model"],
+        out=tmp_path / "b",
+        keep_going=True,
+        on_event=lambda event: failed.update({event.format: event.error} if event.error else {}),
+    )
+
+    assert [artifact.format for artifact in bundle.artifacts] == ["onnx", "saved_model"]
+    assert list(failed) == ["deadly"]
+    assert failed["deadly"].startswith("the converting process was killed by SIGKILL")
+
+
+@pytest.mark.slow
 def test_a_child_of_other_surroundings_takes_no_job(dense, tmp_path, monkeypatch):
     export(dense(), out=tmp_path / "first", to=["onnx"])
-    (first,) = conversion._waiting
+    (first,) = children._waiting
 
     monkeypatch.setenv("KERAZOO_TEST_OF_SURROUNDINGS", "1")
     export(dense(), out=tmp_path / "second", to=["onnx"])
-    (second,) = conversion._waiting
+    (second,) = children._waiting
     export(dense(), out=tmp_path / "third", to=["onnx"])
 
     assert first.process.returncode is not None
-    assert [child.process for child in conversion._waiting] == [second.process]
+    assert [child.process for child in children._waiting] == [second.process]
 
 
 @pytest.mark.slow
@@ -483,6 +545,18 @@ def test_a_run_whose_file_was_cut(make_run, tmp_path, name):
 # -- formats of plugins -------------------------------------------------------------------------
 
 
+def _formats_of_a_plugin(monkeypatch):
+    fresh = Registry(
+        "format",
+        group="zoo.formats",
+        builtin="zoo_runtime.formats:FORMATS",
+        coerce="zoo_runtime.formats:as_format",
+        separator="_",
+    )
+    monkeypatch.setattr(zoo_registry, "formats", fresh)
+    return fresh
+
+
 @pytest.mark.slow
 def test_a_format_of_a_plugin_takes_the_same_road(dense, tmp_path, monkeypatch):
     row = Format(
@@ -493,15 +567,7 @@ def test_a_format_of_a_plugin_takes_the_same_road(dense, tmp_path, monkeypatch):
         requires="onnxruntime",
         module="onnxruntime",
     )
-    fresh = Registry(
-        "format",
-        group="zoo.formats",
-        builtin="zoo_runtime.formats:FORMATS",
-        coerce="zoo_runtime.formats:as_format",
-        separator="_",
-    )
-    monkeypatch.setattr(zoo_registry, "formats", fresh)
-    fresh.add("onnx_copy", row)
+    _formats_of_a_plugin(monkeypatch).add("onnx_copy", row)
 
     bundle = export(dense(), to=["onnx_copy"], out=tmp_path / "b")
 
@@ -553,13 +619,10 @@ def test_names_of_models_and_inputs_with_other_letters(tmp_path, kind):
         )
 
 
-def test_signals_without_a_name(tmp_path):
-    log = tmp_path / "log"
-    killed = [sys.executable, "-c", "import os; os.kill(os.getpid(), 35)"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(killed, stdout=file, stderr=file)
+def test_signals_without_a_name():
+    process = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 35)"])
     process.wait()
-    assert how_it_ended(process, log, "its process") == "its process was killed by signal 35"
+    assert how_it_ended(process, b"", "its process") == "its process was killed by signal 35"
 
 
 def test_a_bundle_is_not_written_into_what_it_is_to_hold(tmp_path):

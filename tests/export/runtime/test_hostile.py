@@ -131,7 +131,8 @@ ASKED = {
 }
 # Of the public names of a bundle: those that open an artifact, and those that do not.
 OPENS = {"runner", "run", "predict", "trainer", "text_generator"}
-OPENS_NOT = {"artifact", "artifacts", "as_recorded", "assets", "kind", "name", "runtime", "to_zip"}
+OPENS_NOT = {"artifact", "artifacts", "as_recorded", "assets", "check_hashes", "kind", "name"}
+OPENS_NOT |= {"runtime", "to_zip"}
 # What its manifest holds.
 OPENS_NOT |= {"decoding", "inputs", "labels", "outputs", "preprocessing", "sha256"}
 OPENS_NOT |= {"task", "training"}
@@ -223,15 +224,24 @@ def test_a_signature_that_no_sample_has_run(bundle_copy, cache):
 
 
 @pytest.mark.slow
-def test_what_is_opened_is_what_was_hashed(bundle_copy, cache):
-    bundle = load_bundle(bundle_copy)
-    bundle.run({"image": np.zeros((1, 8, 8, 1))}, "tflite")
+def test_what_is_opened_is_what_was_hashed(bundle_copy, cache, tmp_path, monkeypatch):
     path = bundle_copy / "digits-net.onnx"
     stamp, content = path.stat(), path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    with pytest.raises(BundleError, match=r"digits-net\.onnx' of bundle '.*' was changed"):
-        bundle.run({"image": np.zeros((1, 8, 8, 1))}, "onnx")
+    bundle = load_bundle(bundle_copy)
+    bundle.run(ROWS, "tflite")  # of another file nothing is read
+    monkeypatch.setattr("onnxruntime.InferenceSession", pytest.fail)
+    for opened in (bundle, load_bundle(bundle_copy, trusted=True)):
+        for act in (
+            lambda opened=opened: opened.run(ROWS, "onnx"),
+            lambda opened=opened: opened.to_zip(tmp_path / "bundle.zip"),
+            lambda opened=opened: verify(opened, runtime="tflite"),
+        ):
+            with pytest.raises(BundleError, match=r"digits-net\.onnx' of bundle '.*' was changed"):
+                act()
+    assert not (tmp_path / "bundle.zip").exists()
+    monkeypatch.undo()
     path.unlink()
     path.symlink_to(bundle_copy / "digits-net.tflite")
     said = r"digits-net\.onnx' of bundle '.*' is a link"
@@ -242,6 +252,19 @@ def test_what_is_opened_is_what_was_hashed(bundle_copy, cache):
     said = "was changed: its sha256 is not the manifest's"
     with pytest.raises(BundleError, match=said), bundle.as_recorded("digits-net.onnx"):
         path.write_bytes(content[::-1])
+    path.write_bytes(content)
+    said = r"digits-net\.onnx' of bundle '.*' was written to or replaced while it was opened"
+    with pytest.raises(BundleError, match=said), bundle.as_recorded("digits-net.onnx"):
+        _opened_as_another(path, tmp_path / "kept.onnx")
+
+
+def _opened_as_another(path, kept):
+    """Have another file there while something is opened, and then the one that was."""
+    content = path.read_bytes()
+    path.rename(kept)
+    path.write_bytes(content[::-1])
+    path.unlink()
+    kept.rename(path)
 
 
 # -- operators ------------------------------------------------------------------------------------

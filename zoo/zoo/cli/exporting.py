@@ -245,7 +245,10 @@ def _refuse_with_budget(others: Mapping[str, object]) -> None:
 def _model_or_run(
     source: str, task: str | None, weights: str | None, image_size: tuple[int, int] | None
 ) -> Any:
+    from zoo_export.making import children
+
     if not Path(source).exists():
+        children.begin()
         sizes: dict[str, Any] = {}
         if image_size is not None:
             sizes["input_shape"] = image_shape(zoo_registry.models.get(source), *image_size)

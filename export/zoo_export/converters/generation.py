@@ -20,6 +20,7 @@ from zoo_export.converters.cache_names import (
     DOTTED,
     DOTTED_DECODER,
     LITERT,
+    LITERT_LM,
     PLAIN,
     SCALE,
     Names,
@@ -148,8 +149,14 @@ def for_saved_model(conversion: Conversion) -> tuple[tuple[Function, ...], Gener
 
 
 def for_litert(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
-    """Return ``prefill_N`` and ``decode`` as LiteRT-LM names what they take, and ``encode``."""
-    made = _Made(reading_model(conversion.model), LITERT, conversion, "int32")
+    """Return ``prefill_N`` and ``decode``, and ``encode`` of a seq2seq model."""
+    return _of_fixed_sizes(conversion, LITERT, in_place=False)
+
+
+def _of_fixed_sizes(
+    conversion: Conversion, names: Names, *, in_place: bool
+) -> tuple[tuple[Function, ...], Generation]:
+    made = _Made(reading_model(conversion.model), names, conversion, "int32", in_place)
     length, chosen = sizes(made.reading, conversion.options, conversion.model.name)
     functions = (
         *made.encoders(),
@@ -164,15 +171,15 @@ def for_litert(conversion: Conversion) -> tuple[tuple[Function, ...], Generation
 def for_litertlm(
     conversion: Conversion, vocab_size: int
 ) -> tuple[tuple[Function, ...], Generation]:
-    """Return ``decode`` and ``prefill_N`` as LiteRT-LM calls them, with whole caches.
+    """Return ``decode`` and ``prefill_N`` as LiteRT-LM calls them, which write into the cache.
 
     Args:
         conversion: What is converted.
         vocab_size: Tokens that the tokenizer has; further ones are never written.
     """
-    functions, about = for_litert(conversion)
+    functions, about = _of_fixed_sizes(conversion, LITERT_LM, in_place=True)
     first = sorted(functions, key=lambda function: function.name != DECODE)
-    return tuple(_with_whole_cache(function, about, vocab_size) for function in first), about
+    return tuple(_with_vocabulary(function, vocab_size) for function in first), about
 
 
 def sizes(
@@ -203,27 +210,20 @@ def sizes(
     )
 
 
-def _with_whole_cache(function: Function, about: Generation, vocab_size: int) -> Function:
-    """Return a function that writes what is new into the cache itself, and gives all of it."""
-    names = {entry.present: entry.past for entry in about.cache}
+def _with_vocabulary(function: Function, vocab_size: int) -> Function:
+    """Return a function whose logits end with the tokens that the tokenizer has."""
 
     def call(arrays: Mapping[str, Any]) -> dict[str, Any]:
-        made, begin = function.call(arrays), arrays[POSITIONS][0]
-        given = {name: _written(arrays[name], made[new], begin) for new, name in names.items()}
-        return {LOGITS: made[LOGITS][..., :vocab_size], **given} if LOGITS in made else given
+        made = function.call(arrays)
+        return {**made, LOGITS: made[LOGITS][..., :vocab_size]}
 
-    caches = [tensor for tensor in function.inputs if tensor.name in names.values()]
-    logits = [t for t in function.outputs if t.name == LOGITS]
-    logits = [replace(tensor, shape=(*tensor.shape[:-1], vocab_size)) for tensor in logits]
-    return replace(function, outputs=(*logits, *caches), call=call)
-
-
-def _written(cache: Any, new: Any, begin: Any) -> Any:
-    """Return a cache with new rows from a position on."""
-    length, count = cache.shape[2], new.shape[2]
-    # Padding behind the last tokens of a full cache has no position in it.
-    room = cache if count == 1 else ops.pad(cache, [(0, 0), (0, 0), (0, count), (0, 0)])
-    return ops.slice_update(room, (0, 0, begin, 0), new)[:, :, :length]
+    outputs = tuple(
+        replace(tensor, shape=(*tensor.shape[:-1], vocab_size)) if tensor.name == LOGITS else tensor
+        for tensor in function.outputs
+    )
+    return (
+        function if outputs == function.outputs else replace(function, outputs=outputs, call=call)
+    )
 
 
 @dataclass(frozen=True)
@@ -235,12 +235,14 @@ class _Made:
         names: Of what is kept.
         conversion: What is converted.
         whole: The dtype of tokens and masks.
+        in_place: Whether functions of fixed sizes write into the cache, and give all of it.
     """
 
     reading: ReadingModel | KerasHubReading
     names: Names
     conversion: Conversion
     whole: str
+    in_place: bool = False
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -320,7 +322,7 @@ class _Made:
         return Function(name, tuple(inputs), tuple(outputs), call)
 
     def slices(self, name: str, tokens: int, length: int, *, head: bool) -> Function:
-        """Return the function that gives what is new alone.
+        """Return the function that gives what is new alone, or the cache with it.
 
         Args:
             name: Of the function.
@@ -341,12 +343,15 @@ class _Made:
             count = 1 + ops.sum(ops.cast(positions[1:] > 0, "int32"))
             none = ops.zeros(1, "int32")
             reading = Reading.behind(read, none, positions[0], count, self._past(arrays))
+            reading.in_place = self.in_place
+            if tokens == 1:
+                reading.new_mask = ops.ones((1, 1), "int32")  # it is real, whatever its position
             if not head:
                 return self._named(self.reading.keep(read, reading))
             logits, _, new = self.reading.read(read, reading)
             return {LOGITS: logits[:, None], **self._named(new)}
 
-        outputs = self._tensors(self._kept(), 1, 1, tokens)
+        outputs = self._tensors(self._kept(), 1, 1, length if self.in_place else tokens)
         if head:
             outputs = [Tensor(LOGITS, "float32", (1, 1, self.reading.vocab_size)), *outputs]
         return Function(name, inputs, tuple(outputs), call)

@@ -14,6 +14,7 @@ from typing import Any
 
 from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.converters.litert import edits
+from zoo_export.converters.litert.merging import merge_products
 from zoo_export.converters.litert.recurrent import recurrent_layers
 from zoo_export.converters.tracing import (
     Conversion,
@@ -67,8 +68,10 @@ def convert(
         traced = [trace(conversion, signature) for signature in conversion.signatures]
         traced += [trace_function(conversion.model, f) for f in conversion.functions]
     content = from_graphs(traced, conversion.model, configure)
-    if conversion.functions and conversion.options.cache_dtype == INT8:
-        content = edits.dequantize_inputs(content)
+    if conversion.functions:
+        content = merge_products(content)
+        if conversion.options.cache_dtype == INT8:
+            content = edits.dequantize_inputs(content)
     edits.write(conversion.path, change(content))
     facts = inspect(conversion, integer=integer)
     return {**facts, "rnn": layers} if layers else facts

@@ -206,7 +206,7 @@ def _litertlm(path: Path, threads: int) -> _Generate:
     litert_lm.set_min_log_severity(litert_lm.LogSeverity.FATAL)
     backend = litert_lm.Backend.CPU(thread_count=threads)
     engine = litert_lm.Engine(
-        str(path), backend=backend, cache_dir=":nocache", enable_benchmark=True
+        str(path), backend=backend, cache_dir=":memory", enable_benchmark=True
     )
     greedy = litert_lm.SamplerConfig(top_k=1, temperature=0.0)
 

@@ -24,14 +24,14 @@ from zoo_runtime.running.operators import check_tflite
 from zoo_runtime.tensors import Array
 
 _LIBRARY = "libLiteRt.so"
-# As XNNPACK calls what is shared in memory alone.
-_IN_MEMORY = ":memory"
+# As XNNPACK calls packed weights that all functions share in memory alone, and where it can.
+IN_MEMORY, SHARES_IN_MEMORY = ":memory", sys.platform == "linux"
 _READ_WRITE = 2  # kLiteRtTensorBufferLockModeReadWrite
 
 
 def can_compile() -> bool:
-    """Return whether this system shares packed weights in memory: XNNPACK does so on Linux."""
-    return sys.platform == "linux" and (_package() / _LIBRARY).is_file()
+    """Return whether functions can share packed weights here."""
+    return SHARES_IN_MEMORY and (_package() / _LIBRARY).is_file()
 
 
 def _package() -> Path:
@@ -68,7 +68,7 @@ class CompiledFile:
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         litert = need("ai_edge_litert.compiled_model", "Format 'tflite'")
-        cpu = litert.CpuOptions(num_threads=threads or 0, xnnpack_weight_cache_path=_IN_MEMORY)
+        cpu = litert.CpuOptions(num_threads=threads or 0, xnnpack_weight_cache_path=IN_MEMORY)
         with tempfile.TemporaryDirectory() as folder:
             # Its own copy, which no name leads to then: a file that is mapped can be changed under
             # the runtime. What is packed is not read from it again, and takes no memory twice.

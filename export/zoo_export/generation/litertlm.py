@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export.converters.cached_functions import POSITIONS, TOKENS
 from zoo_export.converters.compositions import LITERT, composed
-from zoo_export.converters.generation import POSITIONS, TOKENS, bytes_per_token, for_litertlm
+from zoo_export.converters.generation import bytes_per_token, for_litertlm
 from zoo_export.converters.litert import edits
 from zoo_export.converters.litert.convert import from_graphs, operators_in, weights_in
 from zoo_export.converters.litert.merging import merge_products

@@ -60,7 +60,7 @@ class CompiledFile:
 
     Args:
         path: The file.
-        threads: Threads to use; all by default.
+        threads: Threads to use; LiteRT chooses by default.
 
     Raises:
         BundleError: Operators that are not LiteRT's own, or a file that LiteRT does not take.

@@ -46,6 +46,8 @@ LITERT = Names(
         "memory_value": "memory_v_{}",
     },
 )
+# LiteRT-LM gives and takes the same tensors.
+LITERT_LM = replace(LITERT, new=LITERT.past)
 DOTTED = Names(
     past={
         "key": "past_key_values.{}.key",

@@ -10,45 +10,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from zoo_export.converters.cache_names import (
     DOTTED,
     DOTTED_DECODER,
     LITERT,
+    LITERT_LM,
     PLAIN,
-    SCALE,
     Names,
 )
+from zoo_export.converters.cached_functions import CachedFunctions
 from zoo_export.converters.onnx.weights import share_weights
 from zoo_export.converters.tracing import Conversion, Function
-from zoo_export.options import INT8, ExportOptions
+from zoo_export.options import ExportOptions
 from zoo_models.generation.kerashub import KerasHubReading
-from zoo_models.generation.reading import MASK, ReadingModel, reading_model
-from zoo_models.layers.cache import Entry, Reading, Rounded
+from zoo_models.generation.reading import ReadingModel, reading_model
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
 from zoo_runtime.formats import FLOAT32
 from zoo_runtime.generation.files import (
     DECODE,
-    ENCODE,
     GENERATION,
     LOGITS,
     PREFILL,
-    SOURCE_MASK,
-    CacheEntry,
     Generation,
     beside,
 )
-from zoo_runtime.tensors import BATCH, Tensor
 
-# What functions of fixed sizes read.
-TOKENS, POSITIONS = "tokens", "input_pos"
-_NEW, _PAST, _ALL = "tokens", "past", "past_and_tokens"
 # Positions that a file of fixed sizes has where nothing is said and the model has more.
 _MOST_POSITIONS = 1024
 
@@ -133,13 +125,13 @@ def for_onnx(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``decode``, and ``encode`` of a seq2seq model, as optimum names their tensors."""
     reading = reading_model(conversion.model)
     names = DOTTED_DECODER if reading.is_seq2seq else DOTTED
-    made = _Made(reading, names, conversion, "int64")
+    made = CachedFunctions(reading, names, conversion, "int64")
     return (*made.encoders(), made.present(DECODE, with_past=True)), made.about()
 
 
 def for_saved_model(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
     """Return ``prefill`` and ``decode``, and ``encode`` of a seq2seq model."""
-    made = _Made(reading_model(conversion.model), PLAIN, conversion, "int32")
+    made = CachedFunctions(reading_model(conversion.model), PLAIN, conversion, "int32")
     return (
         *made.encoders(),
         made.present(PREFILL, with_past=False),
@@ -148,8 +140,14 @@ def for_saved_model(conversion: Conversion) -> tuple[tuple[Function, ...], Gener
 
 
 def for_litert(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
-    """Return ``prefill_N`` and ``decode`` as LiteRT-LM names what they take, and ``encode``."""
-    made = _Made(reading_model(conversion.model), LITERT, conversion, "int32")
+    """Return ``prefill_N`` and ``decode``, and ``encode`` of a seq2seq model."""
+    return _of_fixed_sizes(conversion, LITERT, in_place=False)
+
+
+def _of_fixed_sizes(
+    conversion: Conversion, names: Names, *, in_place: bool
+) -> tuple[tuple[Function, ...], Generation]:
+    made = CachedFunctions(reading_model(conversion.model), names, conversion, "int32", in_place)
     length, chosen = sizes(made.reading, conversion.options, conversion.model.name)
     functions = (
         *made.encoders(),
@@ -164,15 +162,15 @@ def for_litert(conversion: Conversion) -> tuple[tuple[Function, ...], Generation
 def for_litertlm(
     conversion: Conversion, vocab_size: int
 ) -> tuple[tuple[Function, ...], Generation]:
-    """Return ``decode`` and ``prefill_N`` as LiteRT-LM calls them, with whole caches.
+    """Return ``decode`` and ``prefill_N`` as LiteRT-LM calls them, which write into the cache.
 
     Args:
         conversion: What is converted.
         vocab_size: Tokens that the tokenizer has; further ones are never written.
     """
-    functions, about = for_litert(conversion)
+    functions, about = _of_fixed_sizes(conversion, LITERT_LM, in_place=True)
     first = sorted(functions, key=lambda function: function.name != DECODE)
-    return tuple(_with_whole_cache(function, about, vocab_size) for function in first), about
+    return tuple(_with_vocabulary(function, vocab_size) for function in first), about
 
 
 def sizes(
@@ -203,219 +201,17 @@ def sizes(
     )
 
 
-def _with_whole_cache(function: Function, about: Generation, vocab_size: int) -> Function:
-    """Return a function that writes what is new into the cache itself, and gives all of it."""
-    names = {entry.present: entry.past for entry in about.cache}
+def _with_vocabulary(function: Function, vocab_size: int) -> Function:
+    """Return a function whose logits end with the tokens that the tokenizer has."""
 
     def call(arrays: Mapping[str, Any]) -> dict[str, Any]:
-        made, begin = function.call(arrays), arrays[POSITIONS][0]
-        given = {name: _written(arrays[name], made[new], begin) for new, name in names.items()}
-        return {LOGITS: made[LOGITS][..., :vocab_size], **given} if LOGITS in made else given
+        made = function.call(arrays)
+        return {**made, LOGITS: made[LOGITS][..., :vocab_size]}
 
-    caches = [tensor for tensor in function.inputs if tensor.name in names.values()]
-    logits = [t for t in function.outputs if t.name == LOGITS]
-    logits = [replace(tensor, shape=(*tensor.shape[:-1], vocab_size)) for tensor in logits]
-    return replace(function, outputs=(*logits, *caches), call=call)
-
-
-def _written(cache: Any, new: Any, begin: Any) -> Any:
-    """Return a cache with new rows from a position on."""
-    length, count = cache.shape[2], new.shape[2]
-    # Padding behind the last tokens of a full cache has no position in it.
-    room = cache if count == 1 else ops.pad(cache, [(0, 0), (0, 0), (0, count), (0, 0)])
-    return ops.slice_update(room, (0, 0, begin, 0), new)[:, :, :length]
-
-
-@dataclass(frozen=True)
-class _Made:
-    """The functions of one model in one kind of file.
-
-    Args:
-        reading: The model.
-        names: Of what is kept.
-        conversion: What is converted.
-        whole: The dtype of tokens and masks.
-    """
-
-    reading: ReadingModel | KerasHubReading
-    names: Names
-    conversion: Conversion
-    whole: str
-
-    @property
-    def entries(self) -> dict[str, Entry]:
-        """What is kept, by name, as it is stored: keys and values in the dtype that was asked for.
-
-        Raises:
-            ExportError: Another one than float32, and there are none.
-        """
-        dtype, found = self.conversion.options.cache_dtype, dict(self.reading.entries)
-        heads = {name: entry for name, entry in found.items() if _is_heads(entry)}
-        if dtype != FLOAT32 and not heads:
-            raise ExportError(
-                f"cache_dtype='{dtype}' is for keys and values: model "
-                f"'{self.conversion.model.name}' keeps the states of recurrent layers, which stay "
-                "in float32. Leave it out"
-            )
-        for name, entry in heads.items():
-            found[name] = replace(entry, dtype=dtype)
-            if dtype == INT8:
-                found[f"{name}{SCALE}"] = replace(entry, shape=(*entry.shape[:2], 1))
-        return found
-
-    def about(self) -> Generation:
-        """Return what a bundle says of the functions."""
-        kept = tuple(
-            CacheEntry(
-                *self.names.of(name), entry.shape, entry.grows, entry.fixed, dtype=entry.dtype
-            )
-            for name, entry in self.entries.items()
-        )
-        return Generation(self.reading.vocab_size, self.reading.max_length, kept)
-
-    def encoders(self) -> tuple[Function, ...]:
-        """Return what reads the source of a seq2seq model; nothing for others."""
-        if not self.reading.is_seq2seq:
-            return ()
-        inputs = tuple(t for t in self.conversion.inputs if not t.name.startswith("decoder_"))
-        given = {t.name: t for t in inputs}
-
-        def call(arrays: Any) -> dict[str, Any]:
-            kept = self.reading.encode(arrays)
-            fixed = [name for name, entry in self.reading.entries.items() if entry.fixed]
-            return self._named({name: kept[name] for name in fixed})
-
-        batch, length = given[MASK].shape
-        outputs = tuple(
-            _tensor(self.names.of(name)[1], entry, batch, length)
-            for name, entry in self._fixed().items()
-        )
-        return (Function(ENCODE, inputs, outputs, call),)
-
-    def present(self, name: str, *, with_past: bool) -> Function:
-        """Return the function that gives what is kept with what is new behind it."""
-        inputs = [
-            Tensor("input_ids", self.whole, (BATCH, _NEW)),
-            Tensor("attention_mask", self.whole, (BATCH, _ALL if with_past else _NEW)),
-            *self._source(),
-        ]
-        if with_past:
-            inputs += self._tensors(self._kept(), 0, BATCH, _PAST)
-
-        def call(arrays: Any) -> dict[str, Any]:
-            tokens, mask = (_whole(arrays[key]) for key in ("input_ids", "attention_mask"))
-            past = self._past(arrays)
-            logits, _, new = self.reading.read(tokens, Reading.masked(tokens, mask, past))
-            given = self._named(new)
-            for entry in self.about().cache:
-                if entry.grows and entry.past in arrays:
-                    both = [arrays[entry.past], given[entry.present]]
-                    given[entry.present] = ops.concatenate(both, axis=2)
-            return {LOGITS: logits[:, None], **given}
-
-        outputs = [
-            Tensor(LOGITS, "float32", (BATCH, 1, self.reading.vocab_size)),
-            *self._tensors(self._kept(), 1, BATCH, _ALL if with_past else _NEW),
-        ]
-        return Function(name, tuple(inputs), tuple(outputs), call)
-
-    def slices(self, name: str, tokens: int, length: int, *, head: bool) -> Function:
-        """Return the function that gives what is new alone.
-
-        Args:
-            name: Of the function.
-            tokens: How many it reads.
-            length: Positions of the cache.
-            head: Whether it gives logits, of its last token.
-        """
-        inputs = (
-            Tensor(TOKENS, self.whole, (1, tokens)),
-            # As LiteRT-LM counts: 0 for padding.
-            Tensor(POSITIONS, self.whole, (tokens,)),
-            *self._source(),
-            *self._tensors(self._kept(), 0, 1, length),
-        )
-
-        def call(arrays: Any) -> dict[str, Any]:
-            read, positions = arrays[TOKENS], arrays[POSITIONS]
-            count = 1 + ops.sum(ops.cast(positions[1:] > 0, "int32"))
-            none = ops.zeros(1, "int32")
-            reading = Reading.behind(read, none, positions[0], count, self._past(arrays))
-            if not head:
-                return self._named(self.reading.keep(read, reading))
-            logits, _, new = self.reading.read(read, reading)
-            return {LOGITS: logits[:, None], **self._named(new)}
-
-        outputs = self._tensors(self._kept(), 1, 1, tokens)
-        if head:
-            outputs = [Tensor(LOGITS, "float32", (1, 1, self.reading.vocab_size)), *outputs]
-        return Function(name, inputs, tuple(outputs), call)
-
-    def _fixed(self) -> dict[str, Entry]:
-        return {name: entry for name, entry in self.entries.items() if entry.fixed}
-
-    def _kept(self) -> dict[str, Entry]:
-        return {name: entry for name, entry in self.entries.items() if not entry.fixed}
-
-    def _source(self) -> list[Tensor]:
-        """Return the inputs that :data:`ENCODE` computes, and the mask of the source."""
-        if not self.reading.is_seq2seq:
-            return []
-        mask = next(t for t in self.conversion.inputs if t.name == MASK)
-        batch, length = mask.shape
-        return [
-            replace(mask, name=SOURCE_MASK),
-            *self._tensors(self._fixed(), 0, batch, length),
-        ]
-
-    def _tensors(
-        self, entries: Mapping[str, Entry], at: int, batch: int | str, length: int | str
-    ) -> list[Tensor]:
-        return [
-            _tensor(self.names.of(name)[at], entry, batch, length)
-            for name, entry in entries.items()
-        ]
-
-    def _past(self, arrays: Any) -> dict[str, Any]:
-        """Return what was kept as layers take it: in float32, or in int8 with its scales."""
-        past = {}
-        for name, entry in self.reading.entries.items():
-            given = self.names.of(name)[0]
-            if given not in arrays:
-                continue
-            past[name] = arrays[given]
-            if _is_heads(entry) and self.conversion.options.cache_dtype == INT8:
-                rounded = Rounded(arrays[given], arrays[f"{given}{SCALE}"])
-                is_scaled_later = isinstance(self.reading, ReadingModel) and not entry.fixed
-                past[name] = rounded if is_scaled_later else rounded.floats()
-            elif _is_heads(entry):
-                past[name] = ops.cast(arrays[given], FLOAT32)
-        return past | ({MASK: arrays[SOURCE_MASK]} if SOURCE_MASK in arrays else {})
-
-    def _named(self, new: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is new as it is stored, by the names of outputs."""
-        dtype, named = self.conversion.options.cache_dtype, {}
-        for name, tensor in new.items():
-            output = self.names.of(name)[1]
-            if not _is_heads(self.reading.entries[name]):
-                named[output] = tensor
-            elif dtype == INT8:
-                rounded = Rounded.of(tensor)
-                named |= {output: rounded.integers, f"{output}{SCALE}": rounded.scales}
-            else:
-                named[output] = ops.cast(tensor, dtype)
-        return named
-
-
-def _is_heads(entry: Entry) -> bool:
-    """Return whether an entry has the keys or values of attention heads."""
-    return len(entry.shape) == 3 and entry.shape[1] is None
-
-
-def _tensor(name: str, entry: Entry, batch: int | str, length: int | str) -> Tensor:
-    shape = tuple(length if size is None else size for size in entry.shape)
-    return Tensor(name, entry.dtype, (batch, *shape))
-
-
-def _whole(array: Any) -> Any:
-    return ops.cast(array, "int32")
+    outputs = tuple(
+        replace(tensor, shape=(*tensor.shape[:-1], vocab_size)) if tensor.name == LOGITS else tensor
+        for tensor in function.outputs
+    )
+    return (
+        function if outputs == function.outputs else replace(function, outputs=outputs, call=call)
+    )

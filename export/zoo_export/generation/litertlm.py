@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export.converters.cached_functions import POSITIONS, TOKENS
 from zoo_export.converters.compositions import LITERT, composed
-from zoo_export.converters.generation import POSITIONS, TOKENS, bytes_per_token, for_litertlm
+from zoo_export.converters.generation import bytes_per_token, for_litertlm
 from zoo_export.converters.litert import edits
 from zoo_export.converters.litert.convert import from_graphs, operators_in, weights_in
+from zoo_export.converters.litert.merging import merge_products
 from zoo_export.converters.mixed_precision import float_layers
 from zoo_export.converters.tracing import Conversion, trace_function
 from zoo_export.generation.dialect import CONVERSATION, PLAN, Dialect, Language, plain_tokenizer
@@ -54,7 +56,7 @@ def convert(
     with composed(LITERT):
         functions, about = for_litertlm(replace(conversion, options=options), plan["vocab_size"])
         graphs = [trace_function(model, function) for function in functions]
-    content = bytes(change(from_graphs(graphs, model, configure)))
+    content = bytes(change(merge_products(from_graphs(graphs, model, configure))))
     facts = {
         "operators": operators_in(content),
         "weights": weights_in(content),

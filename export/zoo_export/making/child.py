@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters.litert.convert import of_runtime
+from zoo_export.converters.litert.delegation import of_runtime
 from zoo_export.converters.tracing import Conversion
 from zoo_export.generation.dialect import PLAN, dialect_of, run_samples
 from zoo_export.making.conversion import Job, LoadedJob, Result, read_job, write_result

@@ -1,18 +1,18 @@
 """The decoder of LiteRT files, whose cache has a fixed size.
 
 A function takes the whole cache and gives the slice of the new tokens alone. The cache lies where
-the interpreter reads it, and only slices are written there; where several texts are read in turns,
+the runtime reads it, and only slices are written there; where several texts are read in turns,
 what each has is copied in and out.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from zoo_runtime.generation.files import (
     Generation,
 )
 from zoo_runtime.generation.search import Decoder
+from zoo_runtime.running.compiled import CompiledFile, LiteRTFunction, can_compile
 from zoo_runtime.running.sessions import litert_interpreter
 from zoo_runtime.tensors import Array, Arrays
 
@@ -43,8 +44,10 @@ def open_tflite(
         threads: Threads to use.
         provider: As for :func:`zoo_runtime.running.sessions.open_tflite`.
     """
+    if provider == "xnnpack" and can_compile():
+        return partial(SliceDecoder, _Loaded(CompiledFile(path, threads=threads), generation))
     interpreter = litert_interpreter(path, threads=threads, provider=provider)
-    return partial(SliceDecoder, _Loaded(interpreter, generation))
+    return partial(SliceDecoder, _Loaded(_Interpreted(interpreter), generation))
 
 
 @dataclass(eq=False)
@@ -62,41 +65,43 @@ class _Text:
     kept: dict[str, Array] = field(default_factory=dict)
 
 
-class _Function:
-    """A signature whose inputs and outputs are arrays in the interpreter's own memory."""
+class _File(Protocol):
+    def function(self, name: str) -> LiteRTFunction: ...
 
-    def __init__(self, interpreter: Any, name: str) -> None:
-        runner = interpreter.get_signature_runner(name)
-        self._wrapper, self._index = interpreter._interpreter, runner._subgraph_index
-        self._wrapper.AllocateTensors(self._index)
 
-        def view(index: int) -> Array:
-            array: Array = self._wrapper.tensor(interpreter, index, self._index)
-            return array
+@dataclass(frozen=True)
+class _Interpreted:
+    """A file in LiteRT's interpreter, whose functions share no memory."""
 
-        self.inputs = {key: view(index) for key, index in runner._inputs.items()}
+    interpreter: Any
+
+    def function(self, name: str) -> LiteRTFunction:
+        """Return the function of a signature."""
+        runner = self.interpreter.get_signature_runner(name)
+        wrapper, graph = self.interpreter._interpreter, runner._subgraph_index
+        wrapper.AllocateTensors(graph)
+
+        def views(tensors: Any) -> dict[str, Array]:
+            pairs = dict(tensors).items()
+            return {key: wrapper.tensor(self.interpreter, index, graph) for key, index in pairs}
+
+        inputs = views(runner._inputs)
         # Where nothing is kept yet a mask hides what is there, but NaN shows through.
-        for array in self.inputs.values():
+        for array in inputs.values():
             array[...] = 0
-        self._outputs = dict(runner._outputs)
-
-    def run(self) -> dict[str, Array]:
-        self._wrapper.Invoke(self._index)
-        return {
-            key: self._wrapper.GetTensor(index, self._index) for key, index in self._outputs.items()
-        }
+        return LiteRTFunction(inputs, views(runner._outputs), lambda: wrapper.Invoke(graph))
 
 
 class _Loaded:
     """A loaded file, and which text its functions have the cache of."""
 
-    def __init__(self, interpreter: Any, generation: Generation) -> None:
+    def __init__(self, file: _File, generation: Generation) -> None:
         self.generation = generation
         self.lock = threading.Lock()
-        self._interpreter = interpreter
-        self._functions: dict[str, _Function] = {}
+        self._file = file
+        self._functions: dict[str, LiteRTFunction] = {}
         self._text: _Text | None = None
-        self._holder: _Function | None = None
+        self._holder: LiteRTFunction | None = None
 
     @property
     def kept(self) -> list[CacheEntry]:
@@ -109,11 +114,12 @@ class _Loaded:
         for name, array in function.inputs.items():
             array[...] = source[name]
         names = {entry.present: entry.past for entry in self.generation.cache if entry.fixed}
-        found = {names[key]: array for key, array in function.run().items()}
+        function.run()
+        found = {names[key]: array.copy() for key, array in function.outputs.items()}
         return {SOURCE_MASK: source[_MASK], **found}
 
-    def read(self, name: str, text: _Text, tokens: Array) -> dict[str, Array]:
-        """Read tokens of a text, at most as many as the function takes.
+    def read(self, name: str, text: _Text, tokens: Array) -> Mapping[str, Array]:
+        """Read tokens of a text, at most as many as the function takes; return its outputs.
 
         Args:
             name: Of the function.
@@ -129,22 +135,22 @@ class _Loaded:
         if "input_pos" in inputs:
             inputs["input_pos"][:] = 0
             inputs["input_pos"][:count] = np.arange(text.length, text.length + count)
-        found = function.run()
+        function.run()
         for entry in self.kept:
-            new = found[entry.present]
+            new = function.outputs[entry.present]
             if entry.grows:
                 inputs[entry.past][:, :, text.length : text.length + count] = new[:, :, :count]
             else:
                 inputs[entry.past][...] = new
         text.length += count
-        return found
+        return function.outputs
 
-    def _function(self, name: str) -> _Function:
+    def _function(self, name: str) -> LiteRTFunction:
         if name not in self._functions:
-            self._functions[name] = _Function(self._interpreter, name)
+            self._functions[name] = self._file.function(name)
         return self._functions[name]
 
-    def _bring(self, text: _Text, function: _Function) -> None:
+    def _bring(self, text: _Text, function: LiteRTFunction) -> None:
         """Bring what is kept of a text to where a function reads it."""
         if self._text is text and self._holder is function:
             return
@@ -153,6 +159,8 @@ class _Loaded:
         before = self._holder.inputs if self._text is text and self._holder else text.kept
         for entry in self.kept:
             there = function.inputs[entry.past]
+            if text.length and there is before[entry.past]:
+                continue
             if entry.grows and text.length:
                 there[:, :, : text.length] = before[entry.past][:, :, : text.length]
             elif not entry.grows:
@@ -237,4 +245,5 @@ class SliceDecoder:
         for token in tokens[at:last]:
             self._loaded.read(DECODE, text, np.array([token]))
         found = self._loaded.read(DECODE, text, tokens[last:])
-        return np.asarray(found[LOGITS][0, 0])
+        logits: Array = found[LOGITS][0, 0].copy()
+        return logits

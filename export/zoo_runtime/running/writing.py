@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo_registry import UsageError
 from zoo_runtime.optional import need
+from zoo_runtime.running.compiled import IN_MEMORY, SHARES_IN_MEMORY
 from zoo_runtime.tensors import BATCH, STRING, Array, Arrays, Tensor
 
 PROMPT, NEW, TEXT = "prompt", "max_new_tokens", "text"
@@ -110,6 +111,6 @@ def open_litertlm(path: Path, *, threads: int | None = None, provider: str = "cp
         str(path),
         backend=library.Backend.CPU(thread_count=threads),
         # Its own is beside the file, where a bundle has nothing else.
-        cache_dir=":nocache",
+        cache_dir=IN_MEMORY if SHARES_IN_MEMORY else ":nocache",
     )
     return _LiteRTLM(library, engine)

@@ -100,6 +100,13 @@ def test_litert_lm_writes_what_keras_writes(name, planned, tmp_path):
         assert found.strip() == text.replace("\0", "").strip()
     # Weights are stored once for all signatures, and a tied table once for both of its uses.
     assert facts["weights"]["float32"] < 1.1 * 4 * model.count_params()
+    if name == "llama":
+        # Of two layers, and of one and the keys and values of the other where a text is read: one
+        # product of all that comes of a norm, and two with the cache, which has the new tokens.
+        reads, operators = len(facts["prefill_lengths"]), facts["operators"]
+        assert operators["FULLY_CONNECTED"] == 2 * 4 + 1 + reads * 5
+        assert operators["BATCH_MATMUL"] == 2 * 2 + reads * 2
+        assert "NEG" not in operators
     kinds = [kind for kind, _, _ in sections(path)]
     assert kinds[0] == "LlmMetadataProto"
     assert kinds[1].startswith("SP" if name == "keras_hub_gemma3" else "HF")

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo_models.layers.cache import KEY, VALUE, Entry, Reading
+from zoo_models.layers.cache import KEY, VALUE, Entry, Reading, written
 from zoo_registry import UsageError
 from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.generation.generator import BY_DEFAULT
@@ -81,7 +81,11 @@ class KerasHubReading:
         with writing.watched():
             _, hidden, cache = self.model.call_with_cache(tokens, self._cache(rooms), writing.slot)
             kept = self._entries(cache)
-        return hidden, {name: writing.new_of(tensor) for name, tensor in kept.items()}
+        new = {name: writing.new_of(tensor) for name, tensor in kept.items()}
+        if reading.in_place:
+            past, slot = reading.past, reading.slot
+            new = {name: written(past[name], tensor, slot) for name, tensor in new.items()}
+        return hidden, new
 
     def _cache(self, tensors: Mapping[str, Any]) -> Any:
         """Return entries of (batch, tokens, heads, head_dim) as KerasHub has them."""

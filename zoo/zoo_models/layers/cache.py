@@ -77,6 +77,8 @@ class Reading:
         slot: int32 scalar, which kept token the first new one takes the place of: what is kept has
             room there. Without it all that is kept was read, and new tokens come behind.
         padding: int32 (batch, 1) with it, how many entries come before each text.
+        in_place: Whether new keys and values are written at ``slot`` before attention looks at all
+            that is kept, and ``new`` has the whole cache; no padding comes before a text then.
         new: What this call adds, by the name of an entry; filled by the layers.
         entries: What the entries are; filled by the layers.
     """
@@ -88,6 +90,7 @@ class Reading:
     past: Mapping[str, Any]
     slot: Any = None
     padding: Any = None
+    in_place: bool = False
     new: dict[str, Any] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
 
@@ -149,7 +152,9 @@ class Reading:
         return ops.max(steps * self.new_mask, axis=1)
 
     def keep_heads(self, key: Any, value: Any) -> tuple[Any, Any]:
-        """Keep the keys and values of the next attention layer; return those that were kept.
+        """Keep the keys and values of the next attention layer; return those that are kept.
+
+        Where they are written in place, the new ones are among them.
 
         Args:
             key: float (batch, heads, tokens, head_dim).
@@ -159,7 +164,13 @@ class Reading:
         for name, tensor in zip(names, (key, value), strict=True):
             self.entries[name] = Entry((tensor.shape[1], None, tensor.shape[3]), _dtype(tensor))
             self.new[name] = tensor
-        return self.past.get(names[0]), self.past.get(names[1])
+        kept = self.past.get(names[0]), self.past.get(names[1])
+        if not self.in_place:
+            return kept
+        pairs = zip(kept, (key, value), strict=True)
+        whole = [written(past, tensor, self.slot) for past, tensor in pairs]
+        self.new.update(zip(names, whole, strict=True))
+        return whole[0], whole[1]
 
     def memory_heads(self) -> tuple[Any, Any]:
         """Return the keys and values that the next attention to a source has."""
@@ -234,12 +245,23 @@ class CausalBias:
             hidden = ops.logical_or(hidden, ops.greater_equal(queries, keys + self.window))
         return ops.expand_dims(ops.cast(hidden, "float32") * HIDDEN, 1)
 
+    def of_all(self) -> Any:
+        """Return float (batch or 1, 1, tokens, kept tokens) for new tokens among those kept."""
+        reading = self.reading
+        queries = ops.expand_dims(reading.positions, -1)
+        keys = ops.expand_dims(reading.past_positions, 1)
+        hidden = ops.greater(keys, queries)
+        if self.window is not None:
+            hidden = ops.logical_or(hidden, ops.greater_equal(queries, keys + self.window))
+        return ops.expand_dims(ops.cast(hidden, "float32") * HIDDEN, 1)
+
 
 def attend(query: Any, key: Any, value: Any, bias: CausalBias) -> Any:
     """Return what new tokens gather from those that were read and from each other.
 
     Keys and values that are kept and those that are new stay apart, so that nothing copies what is
-    kept; heads of keys that several heads of queries share are not repeated.
+    kept, unless the reading writes them in place. Heads of keys that several heads of queries
+    share are not repeated.
 
     Args:
         query: float (batch, heads, tokens, head_dim), scaled.
@@ -262,9 +284,13 @@ def attend(query: Any, key: Any, value: Any, bias: CausalBias) -> Any:
             return part
         return ops.concatenate([part] * (heads // kv_heads), axis=2)
 
+    if reading.in_place:
+        key, value, seen = past_key, past_value, bias.of_all()
+    else:
+        seen = bias.of_new()
     scores = ops.matmul(grouped, ops.transpose(key, (0, 1, 3, 2)))
-    scores = scores + ops.cast(shared(bias.of_new()), scores.dtype)
-    if past_key is None:
+    scores = scores + ops.cast(shared(seen), scores.dtype)
+    if past_key is None or reading.in_place:
         gathered = ops.matmul(ops.softmax(scores, axis=-1), value)
     else:
         past_key, by_key = _with_scales(past_key)
@@ -278,6 +304,21 @@ def attend(query: Any, key: Any, value: Any, bias: CausalBias) -> Any:
         of_past = of_past if by_value is None else of_past * by_value
         gathered = ops.matmul(of_past, past_value) + ops.matmul(likely[..., length:], value)
     return ops.reshape(gathered, (-1, heads, tokens, width))
+
+
+def written(kept: Any, new: Any, slot: Any) -> Any:
+    """Return what is kept with new tokens in it.
+
+    Args:
+        kept: float (batch, heads, kept tokens, head_dim).
+        new: float (batch, heads, tokens, head_dim); those beyond the end are left out.
+        slot: int32 scalar, where the first of them comes.
+    """
+    length, count = kept.shape[2], new.shape[2]
+    if count == 1:
+        return ops.slice_update(kept, (0, 0, slot, 0), new)
+    room = ops.pad(kept, [(0, 0), (0, 0), (0, count), (0, 0)])
+    return ops.slice_update(room, (0, 0, slot, 0), new)[:, :, :length]
 
 
 def _with_scales(kept: Any) -> tuple[Any, Any]:

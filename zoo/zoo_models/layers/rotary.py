@@ -22,9 +22,10 @@ TYPE = "rope_type"
 class RotaryPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
     """Cosines and sines by which queries and keys are turned.
 
-    Computed once a model and given to every block. Pair i of a head, its elements i and
-    ``head_dim / 2 + i``, turns by ``position * theta ** (-2i / head_dim)``, so that a score
-    depends on the distance of two positions alone.
+    Computed once a model and given to every block, sines negated where :func:`rotate` subtracts.
+    Pair i of a head, its elements i and ``head_dim / 2 + i``, turns by
+    ``position * theta ** (-2i / head_dim)``, so that a score depends on the distance of two
+    positions alone.
 
     Args:
         head_dim: Width of a head, even.
@@ -60,9 +61,12 @@ class RotaryPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships 
         return self._waves(ops.expand_dims(reading.positions, 1))
 
     def _waves(self, positions: Any) -> Any:
-        rates = ops.convert_to_tensor(np.tile(self.rates, 2), "float32")
-        angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * rates
-        waves = ops.stack([ops.cos(angles), ops.sin(angles)])
+        steps = ops.expand_dims(ops.cast(positions, "float32"), -1)
+        turns, signed = (
+            steps * ops.convert_to_tensor(np.concatenate([rates, self.rates]), "float32")
+            for rates in (self.rates, -self.rates)
+        )
+        waves = ops.stack([ops.cos(turns), ops.sin(signed)])
         if self.amplitude != 1:
             waves = waves * self.amplitude
         return ops.cast(waves, self.compute_dtype)
@@ -85,7 +89,7 @@ def rotate(x: Any, rotation: Any) -> Any:
         rotation: What :class:`RotaryPositions` made.
     """
     half = x.shape[-1] // 2
-    turned = ops.concatenate([-x[..., half:], x[..., :half]], axis=-1)
+    turned = ops.concatenate([x[..., half:], x[..., :half]], axis=-1)
     return x * rotation[0] + turned * rotation[1]
 
 

@@ -87,7 +87,7 @@ def _edited(content: bytes, choose: Callable[[Editor], Iterator[_Reading]]) -> b
             changed |= editor.look_up(reading)
     if not changed:
         return content
-    _drop_unread(model)
+    drop_unread(model)
     edited: bytes = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
     return edited
 
@@ -163,7 +163,7 @@ class Editor:
         node, gather, table, result = reading
         schema, tensors = self.schema, self.graph.tensors
         options, indices, given = gather.builtinOptions, gather.inputs[1], tensors[result]
-        shape = list(map(int, _sizes(given)))
+        shape = list(map(int, sizes(given)))
         is_plain = options.axis == 0 and not options.batchDims and shape.count(-1) <= 1
         if not is_plain or tensors[indices].type != schema.TensorType.INT32:
             return False
@@ -225,12 +225,12 @@ class Editor:
         return len(self.graph.tensors) - 1
 
 
-def _sizes(tensor: Any) -> Any:
+def sizes(tensor: Any) -> Any:
     signature = tensor.shapeSignature
     return tensor.shape if signature is None or not len(signature) else signature
 
 
-def _drop_unread(model: Any) -> None:
+def drop_unread(model: Any) -> None:
     """Empty the buffers of constants that no operator reads."""
     readers: Counter[int] = Counter()
     for graph in model.subgraphs:

@@ -6,7 +6,7 @@ from keras import layers
 
 from zoo_export import export
 from zoo_export.converters.litert import convert as tflite
-from zoo_export.converters.litert.convert import xnnpack_share
+from zoo_export.converters.litert.delegation import xnnpack_share
 from zoo_export.converters.tracing import Conversion
 from zoo_runtime.tensors import Tensor
 

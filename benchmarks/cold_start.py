@@ -25,13 +25,13 @@ from sklearn.datasets import load_digits
 
 PLUGINS = 200
 ZOO = [sys.executable, "-m", "zoo.cli"]
-BUNDLE, PICTURE = "bundles/digits-cnn", "digit.png"
+BUNDLE, IMAGE = "bundles/digits-cnn", "digit.png"
 KERAS_HUB = "import keras_hub; print(*keras_hub.models.Backbone.presets, sep='\\n')"
-PREDICT = f"import zoo; print(zoo.load_bundle('{BUNDLE}').predict('{PICTURE}'))"
+PREDICT = f"import zoo; print(zoo.load_bundle('{BUNDLE}').predict('{IMAGE}'))"
 PIXELS = f"""
 import numpy as np
 from PIL import Image
-pixels = np.asarray(Image.open("{PICTURE}").convert("L").resize((8, 8)), np.float32)
+pixels = np.asarray(Image.open("{IMAGE}").convert("L").resize((8, 8)), np.float32)
 pixels = pixels[np.newaxis, :, :, np.newaxis]
 """
 LITERT = f"""{PIXELS}
@@ -70,7 +70,7 @@ class Case:
 
 def cases(plugins: str) -> list[Case]:
     """Return what is measured, in the order of the table."""
-    given = ["predict", BUNDLE, PICTURE, "--threads", "1", "--runtime"]
+    given = ["predict", BUNDLE, IMAGE, "--threads", "1", "--runtime"]
     return [
         Case("python -c pass", [sys.executable, "-c", "pass"]),
         Case("zoo models", [*ZOO, "models"]),
@@ -107,7 +107,7 @@ def make_bundle(folder: Path) -> None:
     ):
         subprocess.run([*ZOO, *words], cwd=folder, check=True, capture_output=True)
     pixels = (load_digits().images[0] / 16 * 255).round().astype(np.uint8)
-    Image.fromarray(pixels).save(folder / PICTURE)
+    Image.fromarray(pixels).save(folder / IMAGE)
 
 
 def processor_seconds(case: Case, folder: Path) -> float:

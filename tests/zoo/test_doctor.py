@@ -1,4 +1,4 @@
-"""What is wrong with an installation is found, each with what mends it."""
+"""What is wrong with an installation is found, each with what fixes it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_packages_that_hide_each_other_and_old_ones(tmp_path: Path) -> None:
     assert found["onnxruntime"]["said"] == (
         "onnxruntime and onnxruntime-gpu bring the same modules, and the last one installed wins"
     )
-    assert found["onnxruntime"]["mend"].startswith("pip uninstall onnxruntime onnxruntime-gpu; pip")
+    assert found["onnxruntime"]["fix"].startswith("pip uninstall onnxruntime onnxruntime-gpu; pip")
     # Of two of a name it is said that there are two; of the first on the path, that it is old.
     assert found["tf2onnx"]["said"] == "2 versions are on the path"
 
@@ -61,7 +61,7 @@ def test_settings_and_folders(
     code, found = doctor(tmp_path, **{variable: value})
     assert code == 1
     assert said in found[what]["said"]
-    assert found[what]["mend"]
+    assert found[what]["fix"]
 
 
 def test_broken_plugins(tmp_path: Path) -> None:
@@ -70,4 +70,4 @@ def test_broken_plugins(tmp_path: Path) -> None:
     row = found["zoo.models acme of acme-zoo 1.0"]
     assert (code, row["state"]) == (1, "problem")
     assert "No module named 'no_such_module'" in row["said"]
-    assert "`zoo plugins` shows more" in row["mend"]
+    assert "`zoo plugins` shows more" in row["fix"]

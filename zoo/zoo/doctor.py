@@ -1,4 +1,4 @@
-"""What on this machine may keep Kerazoo from working, and how each is mended."""
+"""What on this machine may keep Kerazoo from working, and how to fix each."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Finding:
         what: Such as ``tensorflow``.
         state: ``ok``, ``note`` (works, and is worth knowing) or ``problem``.
         said: What was found.
-        mend: The command or the step that mends it; empty if nothing is to be done.
+        fix: The command or the step that fixes it; empty if nothing is to be done.
     """
 
     what: str
     state: Literal["ok", "note", "problem"]
     said: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine() -> list[Finding]:
@@ -200,8 +200,8 @@ def _keras() -> Iterator[Finding]:
     try:
         check_backend()
     except UsageError as error:
-        message, _, mend = str(error).rpartition(": ")
-        yield Finding("keras", "problem", message, mend)
+        message, _, fix = str(error).rpartition(": ")
+        yield Finding("keras", "problem", message, fix)
 
 
 def _plugins() -> Iterator[Finding]:
@@ -210,8 +210,8 @@ def _plugins() -> Iterator[Finding]:
     for entry, outcome in zip(wanted, try_plugins(wanted), strict=True):
         name = f"{entry.group} {entry.name} of {entry.distribution} {entry.version}"
         if outcome.reason:
-            mend = f"`zoo plugins` shows more: upgrade {entry.distribution}, or pip uninstall it"
-            yield Finding(name, "problem", outcome.reason, mend)
+            fix = f"`zoo plugins` shows more: upgrade {entry.distribution}, or pip uninstall it"
+            yield Finding(name, "problem", outcome.reason, fix)
         else:
             yield Finding(name, "ok", "can be used")
     if importlib.util.find_spec("kerazoo_data") is None:

@@ -26,7 +26,7 @@ def run(pictures, tmp_path):
     )
 
 
-def test_a_run_on_own_pictures(run, measured_again, pictures, tmp_path):
+def test_a_run_on_own_images(run, measured_again, pictures, tmp_path):
     recipe = run.recipe
     assert recipe.name == "digits-cnn-pictures"
     assert recipe.summary == "Recipe digits-cnn on own images in classes."

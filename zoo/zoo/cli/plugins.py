@@ -145,7 +145,7 @@ def check(
 @click.command()
 @as_json
 def doctor(as_json: bool) -> None:
-    """Say what on this machine may keep Kerazoo from working, and how to mend it.
+    """Say what on this machine may keep Kerazoo from working, and how to fix it.
 
     Looks at versions, packages that hide each other, processor, memory, disk, folders, Keras'
     settings and plugins. Exits with 1 if there is a problem.
@@ -159,12 +159,12 @@ def doctor(as_json: bool) -> None:
         print_table(
             ("WHAT", "STATE", "FOUND"),
             [
-                (each.what, each.state, f"{each.said}. {each.mend}." if each.mend else each.said)
+                (each.what, each.state, f"{each.said}. {each.fix}." if each.fix else each.said)
                 for each in found
             ],
         )
     problems = [each.what for each in found if each.state == "problem"]
     if problems:
-        raise ZooError(f"To be mended: {', '.join(problems)}.")
+        raise ZooError(f"To be fixed: {', '.join(problems)}.")
     if not as_json:
         next_step("zoo demo")

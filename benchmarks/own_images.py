@@ -1,6 +1,6 @@
 """What your own images cost, beside ``keras.utils.image_dataset_from_directory(...).cache()``.
 
-    python benchmarks/own_pictures.py
+    python benchmarks/own_images.py
 
 Images are cut out of two photographs that scikit-learn carries, each brightened and with noise of
 its own: 1,000 JPEGs of 500x375 for a model of 224x224, and 5,000 PNGs of 32x32 for one of 32x32.
@@ -41,7 +41,7 @@ KERAS = "Keras, first epoch"
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """A folder of images to be made.
 
     Args:
@@ -62,8 +62,8 @@ class Pictures:
 
 
 ALL = {
-    "photographs": Pictures(1000, (375, 500), "jpg", (224, 224)),
-    "small": Pictures(5000, (32, 32), "png", (32, 32)),
+    "photographs": Images(1000, (375, 500), "jpg", (224, 224)),
+    "small": Images(5000, (32, 32), "png", (32, 32)),
 }
 # Wall clock and CPU, by what was done.
 Spent = dict[str, tuple[float, float]]
@@ -82,17 +82,17 @@ def main() -> None:
             _show(ALL[name], folder, Path(work), arguments.turns)
 
 
-def make(pictures: Pictures, folder: Path) -> None:
+def make(images: Images, folder: Path) -> None:
     """Write the images, a folder for each class."""
     from sklearn.datasets import load_sample_images
 
     rng = np.random.default_rng(0)
     photographs = load_sample_images().images
-    for number in range(pictures.count):
+    for number in range(images.count):
         home = folder / f"class{number % CLASSES}"
         home.mkdir(parents=True, exist_ok=True)
-        image = _cut(photographs[number % len(photographs)], pictures.size, rng)
-        image.save(home / f"{number:05d}.{pictures.suffix}")
+        image = _cut(photographs[number % len(photographs)], images.size, rng)
+        image.save(home / f"{number:05d}.{images.suffix}")
 
 
 def _cut(photograph: Any, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
@@ -110,20 +110,20 @@ def _cut(photograph: Any, size: tuple[int, int], rng: np.random.Generator) -> Im
 
 def _warm(work: Path) -> None:
     """Import everything, and let TensorFlow start its threads."""
-    few = Pictures(60, (20, 20), "png", (20, 20))
+    few = Images(60, (20, 20), "png", (20, 20))
     make(few, work / "few")
     _turn(few, work / "few", work)
 
 
-def _show(pictures: Pictures, folder: Path, work: Path, turns: int) -> None:
+def _show(images: Images, folder: Path, work: Path, turns: int) -> None:
     walls, cpus = defaultdict(list), defaultdict(list)
     size = 0
     for _ in range(turns):
-        spent, size = _turn(pictures, folder, work)
+        spent, size = _turn(images, folder, work)
         for what, (wall, cpu) in spent.items():
             walls[what].append(wall / spent[KERAS][0])
             cpus[what].append(cpu / spent[KERAS][1])
-    table = Table("", "clock", "CPU", title=str(pictures))
+    table = Table("", "clock", "CPU", title=str(images))
     for what in walls:
         table.add_row(what, f"{median(walls[what]):.2f}", f"{median(cpus[what]):.2f}")
     console = Console()
@@ -131,53 +131,53 @@ def _show(pictures: Pictures, folder: Path, work: Path, turns: int) -> None:
     console.print(f"bytes on the disk: {size / _bytes(folder):.1f} of the files'\n")
 
 
-def _turn(pictures: Pictures, folder: Path, work: Path) -> tuple[Spent, int]:
+def _turn(images: Images, folder: Path, work: Path) -> tuple[Spent, int]:
     spent: Spent = {}
-    _keras(pictures, folder, spent)
+    _keras(images, folder, spent)
     kept = Path(tempfile.mkdtemp(dir=work))
     os.environ["KERAZOO_CACHE"] = str(kept / "cache")
     try:
-        _ours(pictures, folder, kept, spent)
+        _ours(images, folder, kept, spent)
         return spent, _bytes(kept)
     finally:
         shutil.rmtree(kept)
 
 
-def _keras(pictures: Pictures, folder: Path, spent: Spent) -> None:
+def _keras(images: Images, folder: Path, spent: Spent) -> None:
     import keras
     import tensorflow as tf
 
     with _measured(spent, KERAS):
         found = keras.utils.image_dataset_from_directory(
-            folder, image_size=pictures.wanted, batch_size=BATCH_SIZE, verbose=False
+            folder, image_size=images.wanted, batch_size=BATCH_SIZE, verbose=False
         )
         dataset = found.cache().prefetch(tf.data.AUTOTUNE)
-        _check(pictures, sum(len(labels) for _, labels in dataset))
+        _check(images, sum(len(labels) for _, labels in dataset))
     with _measured(spent, "Keras, later epoch"):
-        _check(pictures, sum(len(labels) for _, labels in dataset))
+        _check(images, sum(len(labels) for _, labels in dataset))
 
 
-def _ours(pictures: Pictures, folder: Path, kept: Path, spent: Spent) -> None:
+def _ours(images: Images, folder: Path, kept: Path, spent: Spent) -> None:
     from zoo_recipes.datasets.loading import open_dataset
     from zoo_runtime.preprocess import Preprocessor
 
-    steps = _steps(pictures)
+    steps = _steps(images)
     with _measured(spent, "predictions' code alone"):
-        for file in folder.rglob(f"*.{pictures.suffix}"):
+        for file in folder.rglob(f"*.{images.suffix}"):
             Preprocessor(steps).batch([file])
     with _measured(spent, "prepare"):
         builder = open_dataset(str(folder), data_dir=kept / "data")
     with _measured(spent, "first epoch"):
-        epoch = _opened(pictures, builder)
-        _check(pictures, epoch(0))
+        epoch = _opened(images, builder)
+        _check(images, epoch(0))
     with _measured(spent, "later epoch"):
-        _check(pictures, epoch(1))
+        _check(images, epoch(1))
     with _measured(spent, "later start"):
         builder = open_dataset(str(folder), data_dir=kept / "data")
-        _check(pictures, _opened(pictures, builder)(0))
+        _check(images, _opened(images, builder)(0))
 
 
-def _opened(pictures: Pictures, builder: Any) -> Callable[[int], int]:
+def _opened(images: Images, builder: Any) -> Callable[[int], int]:
     """Return what gives all examples of all splits, as a training reads them, and counts them."""
     from zoo_recipes.datasets.reading import read_split
     from zoo_recipes.recipe import resolve_recipe
@@ -186,7 +186,7 @@ def _opened(pictures: Pictures, builder: Any) -> Callable[[int], int]:
     from zoo_runtime.preprocess import Preprocessor
 
     recipe = resolve_recipe("flowers-transfer")
-    steps = _steps(pictures)
+    steps = _steps(images)
     preprocessor = Preprocessor(steps)
     batches = []
     for split in builder.info.splits:
@@ -200,13 +200,13 @@ def _opened(pictures: Pictures, builder: Any) -> Callable[[int], int]:
     return epoch
 
 
-def _steps(pictures: Pictures) -> list[dict[str, Any]]:
-    return [{"step": "image", "size": list(pictures.wanted), "channels": 3}]
+def _steps(images: Images) -> list[dict[str, Any]]:
+    return [{"step": "image", "size": list(images.wanted), "channels": 3}]
 
 
-def _check(pictures: Pictures, found: int) -> None:
-    if found != pictures.count:
-        raise SystemExit(f"{found} of {pictures.count} images came.")
+def _check(images: Images, found: int) -> None:
+    if found != images.count:
+        raise SystemExit(f"{found} of {images.count} images came.")
 
 
 @contextmanager

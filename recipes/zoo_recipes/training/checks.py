@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-import zoo_registry
-from zoo_models.calling import accepted_overrides, load_builder
 from zoo_recipes.arrays.sources import IGNORED, ArraySource
 from zoo_recipes.compiling.keras_names import CLASS_LOSSES, bare_name
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
+from zoo_recipes.sizes import lengths_of_model
 from zoo_recipes.tasks.boxes import Scenes
 from zoo_registry import UsageError
 from zoo_runtime.answers.boxes import HEATMAP
@@ -25,8 +24,6 @@ from zoo_runtime.tokenizing import encoded
 # Images made smaller than by so much a side lose what can be seen on them.
 MUCH = 4
 LARGEST = 224
-# How models call the number of tokens or samples that they take.
-LENGTHS = ("sequence_length", "max_length", "length")
 
 
 def check_classes(recipe: Recipe, labels: Any) -> None:
@@ -161,11 +158,11 @@ def warn_of_lost_detail(recipe: Recipe, builder: Any, note: Mapping[str, Any] | 
         builder: Of the data, prepared.
         note: What is known of custom data; ``None`` for others, whose recipes were made for them.
     """
-    steps = [n for n, step in enumerate(recipe.preprocessing) if step.get("step") == "image"]
+    steps = [step for step in recipe.preprocessing if step.get("step") == "image"]
     sizes = (note or {}).get("sizes", {})
     if not steps or set(sizes) != {"height", "width"} or not isinstance(recipe.dataset.input, str):
         return
-    at, step = steps[0], recipe.preprocessing[steps[0]]
+    step = steps[0]
     height, width = (int(sizes[side][1]) for side in ("height", "width"))
     had = builder.info.features[recipe.dataset.input].shape[-1]
     takes, channels = tuple(step["size"]), step.get("channels", 3)
@@ -179,23 +176,10 @@ def warn_of_lost_detail(recipe: Recipe, builder: Any, note: Mapping[str, Any] | 
     warnings.warn(
         f"images of {height}x{width}{' in colour' if had == 3 else ''} (median) are made "
         f"{takes[0]}x{takes[1]}{' and grey' if channels == 1 else ''}: the model does not see "
-        f"{' and '.join(lost)}. It does with {_of_images(recipe, at, wanted, had)}, or with a "
-        "recipe for such images (`zoo data`)",
+        f"{' and '.join(lost)}. It does with --image-size {'x'.join(map(str, [*wanted, had]))}, or "
+        "with a recipe for such images (`zoo data`)",
         stacklevel=3,
     )
-
-
-def _of_images(recipe: Recipe, at: int, size: list[int], channels: int) -> str:
-    shape = [*size, channels]
-    options = [f"'preprocessing.{at}.size=[{size[0]},{size[1]}]'"]
-    options += [f"preprocessing.{at}.channels={channels}"]
-    if "input_shape" in _accepted(recipe):
-        options.append(f"'model.input_shape=[{shape[0]},{shape[1]},{shape[2]}]'")
-    return " ".join(f"--set {option}" for option in options)
-
-
-def _accepted(recipe: Recipe) -> Mapping[str, Any]:
-    return accepted_overrides(load_builder(zoo_registry.models.get(recipe.model.name)))
 
 
 @dataclass(frozen=True)
@@ -207,12 +191,14 @@ class Truncation:
         limit: Tokens or samples that are left.
         what: The longer ones, in words.
         lengths: Returns the length of each of some raw inputs.
+        of_texts: Whether it cuts texts.
     """
 
     at: int
     limit: int
     what: str
     lengths: Callable[[Sequence[Any]], Any]
+    of_texts: bool
 
 
 def count_truncated(
@@ -252,9 +238,10 @@ def _instead(recipe: Recipe, found: Truncation, lengths: Any) -> str:
     enough = int(np.quantile(lengths, 0.95, method="higher"))
     if enough <= found.limit:
         return ""
-    options = [f"preprocessing.{found.at}.length={enough}"]
-    options += [f"model.{key}={enough}" for key in LENGTHS if key in _accepted(recipe)]
-    shown = " ".join(f"--set {option}" for option in options)
+    shown = f"--sequence-length {enough}"
+    if not found.of_texts:
+        keys = [f"preprocessing.{found.at}.length={enough}", *lengths_of_model(recipe, enough)]
+        shown = " ".join(f"--set {key}" for key in keys)
     return f". That is {lost:.0%} of what they hold; 95 % of them are whole with {shown}"
 
 
@@ -265,11 +252,11 @@ def _truncation(preprocessor: Any) -> Truncation | None:
     for at, step in enumerate(preprocessor.steps):
         if isinstance(step, AudioStep):
             what = f"audio clips longer than the {step.length} samples"
-            return Truncation(at, step.length, what, _samples)
+            return Truncation(at, step.length, what, _samples, of_texts=False)
         if isinstance(step, TokenizeStep):
             tokenizer = preprocessor.tokenizer(step.tokenizer)
             what = f"texts longer than the {step.length} tokens"
-            return Truncation(at, step.length, what, partial(_tokens, tokenizer))
+            return Truncation(at, step.length, what, partial(_tokens, tokenizer), of_texts=True)
     return None
 
 

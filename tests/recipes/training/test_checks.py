@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import warnings
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoo_recipes import sizes
 from zoo_recipes.arrays.sources import PreparedArrays
 from zoo_recipes.compiling.components import compile_arguments
 from zoo_recipes.configs import CompileConfig, Component
@@ -179,12 +179,6 @@ def warned(name, data, sets, **options):
     return [str(warning.message) for warning in caught if warning.category is UserWarning]
 
 
-def options_in(message):
-    return [
-        shlex.split(option)[0] for option in re.findall(r"--set ('[^']*'|\S+?)(?=[ ,]|$)", message)
-    ]
-
-
 def test_photographs_made_small_and_grey(tmp_path, data_dir):
     rng = np.random.default_rng(0)
     for name, colour in (("red", (150, 40, 40)), ("green", (40, 90, 40))):
@@ -196,11 +190,11 @@ def test_photographs_made_small_and_grey(tmp_path, data_dir):
     (message,) = warned("digits-cnn", tmp_path / "balls", [], **where)
     assert message == (
         "images of 60x80 in colour (median) are made 8x8 and grey: the model does not see what "
-        "is smaller than a pixel of these and all colours. It does with --set "
-        "'preprocessing.0.size=[32,32]' --set preprocessing.0.channels=3 --set "
-        "'model.input_shape=[32,32,3]', or with a recipe for such images (`zoo data`)"
+        "is smaller than a pixel of these and all colours. It does with --image-size 32x32x3, or "
+        "with a recipe for such images (`zoo data`)"
     )
-    assert warned("digits-cnn", tmp_path / "balls", options_in(message), **where) == []
+    keys = sizes.of_images(resolve_recipe("digits-cnn"), (32, 32, 3))
+    assert warned("digits-cnn", tmp_path / "balls", keys, **where) == []
 
 
 def test_texts_that_are_cut(tmp_path, data_dir):
@@ -212,11 +206,12 @@ def test_texts_that_are_cut(tmp_path, data_dir):
     found = re.fullmatch(
         r"texts longer than the 32 tokens of the model were truncated: 64 of 64 \(train\), 8 of 8 "
         r"\(validation\), 8 of 8 \(test\)\. That is (\d+)% of what they hold; 95 % of them are "
-        r"whole with (--set .*)",
+        r"whole with --sequence-length (\d+)",
         message,
     )
-    length = int(options_in(message)[0].partition("=")[2])
+    length = int(found[2])
     assert int(found[1]) == pytest.approx(100 * (1 - 32 / length), abs=2)
     # Numbers that the tokenizer has not seen are of more tokens.
-    left = warned("language-id-lstm", path, options_in(message), **where)
+    keys = sizes.of_texts(resolve_recipe("language-id-lstm"), length)
+    left = warned("language-id-lstm", path, keys, **where)
     assert not any("(train)" in message for message in left)

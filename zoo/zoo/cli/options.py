@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,6 +38,44 @@ class OfRecipe(click.Command):
             keys = " or ".join(f"--set {key}=VALUE" for key in found)
             message = f"There is no option {error.option_name}. Did you mean {keys}?"
             raise click.UsageError(message, ctx) from error
+
+
+class ImageSize(click.ParamType[tuple[int, ...]]):
+    """Height and width in pixels, and channels where they change: ``224``, ``96x128x3``."""
+
+    name = "pixels"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Return height, width and perhaps channels that a word means."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4})(?:x([13]))?)?", value)
+        if found is None:
+            self.fail(f"'{value}' is not a size of images, such as 224 or 96x128x3.", param, ctx)
+        sides = int(found[1]), int(found[2] or found[1])
+        return (*sides, int(found[3])) if found[3] else sides
+
+
+image_size = click.option(
+    "--image-size",
+    type=ImageSize(),
+    metavar="HEIGHT[xWIDTH[xCHANNELS]]",
+    help="What images are resized to, such as 96 or 96x128x3 [the recipe's].",
+)
+sequence_length = click.option(
+    "--sequence-length",
+    type=click.IntRange(min=1),
+    metavar="TOKENS",
+    help="Tokens of a text; longer ones are cut [the recipe's].",
+)
+
+
+def sized(recipe: Any, images: tuple[int, ...] | None, texts: int | None) -> tuple[str, ...]:
+    """Return the overrides that ``--image-size`` and ``--sequence-length`` stand for."""
+    from zoo_recipes import sizes
+
+    of_images = sizes.of_images(recipe, images) if images else []
+    return (*of_images, *(sizes.of_texts(recipe, texts) if texts else []))
 
 
 def names_of(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:

@@ -8,7 +8,17 @@ from typing import Any, Literal
 
 import click
 
-from zoo.cli.options import OfRecipe, as_columns, column, data_dir, download, names_of
+from zoo.cli.options import (
+    OfRecipe,
+    as_columns,
+    column,
+    data_dir,
+    download,
+    image_size,
+    names_of,
+    sequence_length,
+    sized,
+)
 from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo_recipes.distributed.cluster import LOCAL, Workers
 from zoo_recipes.trackers.energy import COUNTRY_VARIABLE
@@ -44,6 +54,8 @@ track = click.option(
     metavar="KEY=VALUE",
     help="fit.epochs=3; none takes a key out.",
 )
+@image_size
+@sequence_length
 @click.option("--seed", type=int, help="Another seed than the recipe's.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/RECIPE].")
 @click.option("--force", is_flag=True, help="Replace an existing run folder.")
@@ -100,6 +112,8 @@ def train(
     recipe: str | None,
     resume: Path | None,
     overrides: tuple[str, ...],
+    image_size: tuple[int, ...] | None,
+    sequence_length: int | None,
     seed: int | None,
     out: Path | None,
     force: bool,
@@ -125,8 +139,14 @@ def train(
     options["workers"] = Workers(workers or 0, launcher, worker_timeout, restarts)
     options["energy"] = country_of(energy=energy, country=country)
     if resume is not None:
-        given = {"recipe": recipe, "overrides": overrides, "out": out, "force": force, "seed": seed}
-        given["folds"] = folds
+        given: dict[str, Any] = {
+            "recipe": recipe,
+            "overrides": overrides,
+            "out": out,
+            "force": force,
+            "seed": seed,
+        }
+        given |= {"folds": folds, "image_size": image_size, "sequence_length": sequence_length}
         if _is_folds(resume):
             _go_on_with_folds(resume, data, given, options, as_json=as_json)
             return
@@ -140,8 +160,9 @@ def train(
     from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.training.training import train as train_recipe
 
-    named = as_columns(columns)
-    chosen = overridden(resolve_recipe(recipe), overrides, data, named)
+    named, resolved = as_columns(columns), resolve_recipe(recipe)
+    overrides = (*sized(resolved, image_size, sequence_length), *overrides)
+    chosen = overridden(resolved, overrides, data, named)
     options |= {"out": out, "seed": seed, "force": force}
     options |= {"columns": named, "on_bad_record": on_bad_record}
     if folds is not None:
@@ -161,7 +182,8 @@ def _gone_on(run: Path, data: Path | None, given: dict[str, Any], options: dict[
             "--resume goes on as the run began: give the run alone, or with --data where its own "
             "data are now. A finished run is trained further with --set, such as fit.epochs=5."
         )
-    del given["folds"]
+    for key in ("folds", "image_size", "sequence_length"):
+        del given[key]
     if given["overrides"]:
         from zoo_recipes.training.repeating import train_further
 

@@ -190,4 +190,4 @@ def test_pieces_hold_all_rows_and_cost_no_more_than_any_single_batch(sizes):
         cost = sum(found) + len(found)
         assert rows <= sum(found) < rows + max(sizes)
         assert all(cost <= -(-rows // size) * (size + 1) for size in sizes)
-    assert all(pieces(size, sizes) == [size] for size in sizes)
+    assert all(pieces(size, sizes) == (size,) for size in sizes)

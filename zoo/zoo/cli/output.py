@@ -72,8 +72,8 @@ def print_table(
         rows: One string a column.
         right: The columns that are aligned to the right, such as counts.
     """
-    shown = [[one_line(cell) for cell in row] for row in rows]
-    for line, stands_out in tables.table(columns, shown, width=_width(), right=right):
+    head, *shown = [[one_line(cell) for cell in row] for row in (columns, *rows)]
+    for line, stands_out in tables.table(head, shown, width=_width(), right=right):
         click.echo(click.style(line, bold=True) if stands_out else line)
 
 

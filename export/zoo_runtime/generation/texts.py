@@ -289,9 +289,10 @@ class _Text:
         return text[: self.stopped_at(text)] if result.finish == STOP else text
 
     def _show(self, text: str) -> str:
-        if not text.startswith(self._shown):  # a decoder that changes what it wrote
-            return ""
-        part, self._shown = text[len(self._shown) :], text
+        # A decoder may change what it wrote, such as bytes that turn out to be no character: what
+        # was shown stays, and what comes behind it is shown as before.
+        part = text[len(self._shown) :]
+        self._shown = text if part else self._shown
         return part
 
     def _is_no_character(self, text: str) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from language_models import byte_pairs
 
 import zoo
+from zoo_runtime.generation.texts import written
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +35,15 @@ def test_special_tokens_alone_are_a_prompt(model: keras.Model, prompt: str, ids:
         inputs = {"token_ids": np.array([tokens])}
         tokens.append(int(np.argmax(model.predict_on_batch(inputs)[0, -1])))
     assert written == byte_pairs().decode(tokens[len(ids) :])
+
+
+def test_a_text_goes_on_behind_bytes_that_are_no_character() -> None:
+    from tokenizers import Tokenizer, decoders, models
+
+    # Bytes that follow each other are decoded together: one that is wrong changes those before it.
+    tokenizer = Tokenizer(models.WordLevel({f"<0x{n:02X}>": n for n in range(256)}))
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    tokens = [*"€".encode(), 0xFF, *b"then letters again"]
+    parts = list(written(tokenizer, [65], tokens))
+    assert parts[:3] == ["", "", "€"]
+    assert all(parts[8:-1])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import zoo_registry
-from zoo.cli.options import names_of
+from zoo.cli.options import SIDES, names_of
 from zoo.cli.output import (
     PROVIDER_HELP,
     as_json,
@@ -22,7 +22,6 @@ from zoo.cli.output import (
     progress,
     size,
 )
-from zoo.cli.sizing import SIDES
 from zoo_models.build import get_model
 from zoo_models.sizing import image_shape
 from zoo_registry import UsageError

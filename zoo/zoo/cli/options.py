@@ -41,24 +41,36 @@ class OfRecipe(click.Command):
 
 
 class ImageSize(click.ParamType[tuple[int, ...]]):
-    """Height and width in pixels, and channels where they change: ``224``, ``96x128x3``."""
+    """Height and width in pixels: ``224`` for both, or ``224x320``.
+
+    Args:
+        channels: Whether there may be a third number, as in ``96x128x3``.
+    """
 
     name = "pixels"
+
+    def __init__(self, *, channels: bool = False) -> None:
+        self._pattern = r"([1-9]\d{0,4})(?:x([1-9]\d{0,4})" + (
+            "(?:x([13]))?)?" if channels else "())?"
+        )
+        self._such_as = "96x128x3" if channels else "224x320"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
         """Return height, width and perhaps channels that a word means."""
         if isinstance(value, tuple):
             return value
-        found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4})(?:x([13]))?)?", value)
+        found = re.fullmatch(self._pattern, value)
         if found is None:
-            self.fail(f"'{value}' is not a size of images, such as 224 or 96x128x3.", param, ctx)
+            example = f"224 or {self._such_as}"
+            self.fail(f"'{value}' is not a size of images, such as {example}.", param, ctx)
         sides = int(found[1]), int(found[2] or found[1])
         return (*sides, int(found[3])) if found[3] else sides
 
 
+SIDES = ImageSize()
 image_size = click.option(
     "--image-size",
-    type=ImageSize(),
+    type=ImageSize(channels=True),
     metavar="HEIGHT[xWIDTH[xCHANNELS]]",
     help="What images are resized to, such as 96 or 96x128x3 [the recipe's].",
 )

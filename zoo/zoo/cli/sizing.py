@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
@@ -28,24 +27,6 @@ ROWS = {
     "training": "training: Adam, all results; float16 is mixed precision",
     "cache": "key/value cache",
 }
-
-
-class Sides(click.ParamType[tuple[int, int]]):
-    """Height and width in pixels: ``224`` for both, or ``224x320``."""
-
-    name = "pixels"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Return the height and width that a word means."""
-        if isinstance(value, tuple):
-            return value[0], value[1]
-        found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", value)
-        if found is None:
-            self.fail(f"'{value}' is not a size of images, such as 224 or 224x320.", param, ctx)
-        return int(found[1]), int(found[2] or found[1])
-
-
-SIDES = Sides()
 
 
 def cost_data(cost: Size) -> dict[str, Any]:

@@ -55,8 +55,15 @@ def of_texts(recipe: Recipe, length: int) -> list[str]:
 
 
 def lengths_of_model(recipe: Recipe, length: int) -> list[str]:
-    """Return the overrides that make a recipe's model take inputs of a length."""
-    return [f"model.{key}={length}" for key in LENGTHS if key in accepted(recipe)]
+    """Return the overrides that make a recipe's model take inputs of a length.
+
+    A model that takes any length, whose default is ``None``, goes on to do so.
+    """
+    takes, stated = accepted(recipe), recipe.model.overrides
+    keys = [key for key in LENGTHS if key in takes]
+    return [
+        f"model.{key}={length}" for key in keys if key in stated or takes[key].default is not None
+    ]
 
 
 def accepted(recipe: Recipe) -> Mapping[str, Any]:

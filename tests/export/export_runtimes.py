@@ -2,6 +2,7 @@
 
 import numpy as np
 from onnx_standard import by_the_standard
+from tensorflow.python.framework import test_util
 
 from zoo_export.converters import saved_model
 from zoo_export.converters.litert import convert as tflite
@@ -12,6 +13,10 @@ from zoo_export.reading.axes import input_tensors, output_tensors
 from zoo_export.reading.signature import signature_of
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_onnx, open_saved_model, open_tflite
+
+# On processors where TensorFlow does not switch oneDNN on, Keras itself computes no convolution of
+# `channels_first` and no dilated transposed one: `TF_ENABLE_ONEDNN_OPTS=1` tests them there.
+HAS_ONEDNN = test_util.IsMklEnabled()
 
 
 def by_keras(model, arrays):

@@ -20,7 +20,7 @@ def log1p(x: Any) -> Any:
     part = x / (2 + x)
     square = part * part
     series = part * _polynomial(square, [2 / k for k in range(13, 0, -2)])
-    return tf.where(tf.abs(x) < 0.5, series, tf.math.log(1 + x))
+    return tf.where(tf.abs(x) < 0.5, series, _log(1 + x))
 
 
 def expm1(x: Any) -> Any:
@@ -87,7 +87,12 @@ _LARGE = 1e9
 
 def _log_of_double(x: Any) -> Any:
     # XNNPACK's logarithm of the largest numbers is infinite.
-    return tf.math.log(x / 2) + 2 * math.log(2)
+    return _log(x / 2) + 2 * math.log(2)
+
+
+def _log(x: Any) -> Any:
+    # XNNPACK's logarithm of infinity and of NaN is a number on processors without AVX-512.
+    return tf.where(x < np.inf, tf.math.log(x), x)
 
 
 def _nan_of(x: Any, value: Any) -> Any:

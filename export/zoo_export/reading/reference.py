@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -94,7 +95,8 @@ class Reference:
             shapes = {name: array.shape for name, array in case.items()}
             raise ExportError(
                 f"Model '{self._name}' fails in Keras on inputs of shapes {shapes}: "
-                f"{type(error).__name__}: {plain(str(error))}. {self._advice}"
+                f"{type(error).__name__}: {plain(str(error))}. "
+                f"{_NEEDS_ONEDNN if _WITHOUT_ONEDNN.search(str(error)) else self._advice}"
             ) from error
         check_finite(outputs, f"{self.name} in Keras itself")
         return outputs
@@ -105,6 +107,15 @@ class Reference:
             return self(case)
         except Exception:  # not every size and mask suits every model
             return None
+
+
+# TensorFlow switches oneDNN on by itself where a processor has AVX-512 with VNNI. Its other kernels
+# have neither `channels_first` nor, in transposed convolutions, dilation.
+_NEEDS_ONEDNN = (
+    "On this processor TensorFlow computes such a layer only with oneDNN: set the environment "
+    "variable TF_ENABLE_ONEDNN_OPTS=1."
+)
+_WITHOUT_ONEDNN = re.compile("only supports (the )?ND?HWC|dilation rates larger than 1")
 
 
 def check_deterministic(reference: Reference, batch: SampleBatch) -> None:

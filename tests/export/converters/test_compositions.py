@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import scipy.special
 import tensorflow as tf
+from export_runtimes import HAS_ONEDNN
 from export_small import convert, runner
 from keras import layers, ops
 
 from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.reading.functional import encoders
 from zoo_registry import UsageError
+from zoo_runtime.errors import ExportError
 
 FIRST = {"data_format": "channels_first"}
 
@@ -267,6 +269,12 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_in_every_format(tmp_path, name):
+    if name.startswith("channels-first") and not HAS_ONEDNN:
+        with pytest.raises(
+            ExportError, match=r"only with oneDNN: set .* TF_ENABLE_ONEDNN_OPTS=1\."
+        ):
+            convert(_model(*LAYERS[name]), tmp_path)
+        return
     keras.utils.set_random_seed(0)
     for artifact in _all_ok(convert(_model(*LAYERS[name]), tmp_path)).values():
         assert artifact.verification.tolerance == 1e-5

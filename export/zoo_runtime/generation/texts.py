@@ -21,6 +21,8 @@ _CUT = "\N{REPLACEMENT CHARACTER}"
 _CONTEXT = 16
 # A character has four bytes at most, and a token at least one.
 _LONGEST_CHARACTER = 4
+# Tokens that are decoded again with each new one: so a long text takes no longer by the token.
+_WINDOW = 64
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def complete(
         text = texts[row * per_prompt if config.num_beams > 1 else row]
         if grammar is not None and grammar.is_complete(new):
             return True
-        return bool(config.stop_strings) and text.stopped_at(text.decoded(new)) is not None
+        return bool(config.stop_strings) and text.is_stopped(new)
 
     if grammar is not None and grammar.is_complete(()):
         for row, text in enumerate(texts):
@@ -222,18 +224,25 @@ class _Text:
         self._tokenizer, self._stops = tokenizer, stops
         self._read = read
         self._context = prompt[-_CONTEXT:].tolist()
-        self._before = self._decode(self._context)
         self._tokens: list[int] = []
         self._shown = ""
+        # What is written of the first tokens, and stays; the others are decoded behind it.
+        self._settled, self._settled_tokens = "", 0
         self._probable: list[TokenProbability] = []
         self._told = 0
 
-    def decoded(self, tokens: Sequence[int]) -> str:
-        """Return the text of new tokens behind the prompt."""
-        whole = self._decode([*self._context, *tokens])
-        if whole.startswith(self._before):
-            return whole[len(self._before) :]
-        return self._decode(list(tokens))
+    def decoded(self, tokens: Sequence[int], start: int = 0) -> str:
+        """Return the text of new tokens behind the prompt, from one of them on."""
+        before = [*self._context, *tokens[max(0, start - _CONTEXT) : start]][-_CONTEXT:]
+        known, new = self._decode(before), list(tokens[start:])
+        whole = self._decode([*before, *new])
+        return whole[len(known) :] if whole.startswith(known) else self._decode(new)
+
+    def is_stopped(self, tokens: Sequence[int]) -> bool:
+        """Whether a stop string stands at the end of new tokens, none of which had one before."""
+        longest = max((len(stop.encode()) for stop in self._stops), default=0)
+        end = self.decoded(tokens, max(0, len(tokens) - longest - _CONTEXT))
+        return self.stopped_at(end) is not None
 
     def stopped_at(self, text: str) -> int | None:
         """Return where the first stop string begins in a text."""
@@ -247,7 +256,9 @@ class _Text:
             others = tuple((self._spelled(other), value) for other, value in top)
             self._probable.append(TokenProbability(self._spelled(token), own, others))
         self._tokens.append(token)
-        text = self.decoded(self._tokens)
+        text = self._settled + self.decoded(self._tokens, self._settled_tokens)
+        if len(self._tokens) - self._settled_tokens >= _WINDOW and not text.endswith(_CUT):
+            self._settled, self._settled_tokens = text, len(self._tokens)
         sure = text[: self.stopped_at(text)]
         if sure.endswith(_CUT) and not self._is_no_character(sure):
             sure = sure.rstrip(_CUT)

@@ -8,7 +8,7 @@ import pytest
 from language_models import byte_pairs
 
 import zoo
-from zoo_runtime.generation.texts import written
+from zoo_runtime.generation.texts import _Text, written
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +47,35 @@ def test_a_text_goes_on_behind_bytes_that_are_no_character() -> None:
     parts = list(written(tokenizer, [65], tokens))
     assert parts[:3] == ["", "", "€"]
     assert all(parts[8:-1])
+
+
+class Counting:
+    """A tokenizer that counts the tokens it decodes."""
+
+    def __init__(self, tokenizer) -> None:
+        self.tokenizer, self.count = tokenizer, 0
+
+    def decode(self, tokens: list[int], *, skip_special_tokens: bool) -> str:
+        self.count += len(tokens)
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens))
+
+
+def test_a_token_of_a_long_text_takes_no_longer_to_write() -> None:
+    tokenizer = Counting(byte_pairs())
+    tokens = np.random.default_rng(0).integers(0, 300, 3000).tolist()  # of it much is no text
+    parts = list(written(tokenizer, [1], tokens))
+    assert "".join(parts) == byte_pairs().decode(tokens)
+    assert tokenizer.count < 3000 * 200, "of all tokens, each time: 4,500,000"
+    assert max(map(len, parts)) < 40, "written as it comes"
+
+
+def test_a_stop_string_is_seen_wherever_its_tokens_begin() -> None:
+    tokenizer = byte_pairs()
+    text = _Text(tokenizer, np.array([1], np.int32), ["\n\nEnd", "é"], 1)
+    story = tokenizer.encode("It went on and on. " * 40, add_special_tokens=False).ids
+    for stop in ("\n\nEnd", "é"):
+        tokens = [*story, *tokenizer.encode(stop, add_special_tokens=False).ids]
+        assert [text.is_stopped(tokens[:at]) for at in range(1, len(tokens) + 1)] == [
+            *[False] * (len(tokens) - 1),
+            True,
+        ]

@@ -17,7 +17,6 @@ from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Decod
 from zoo_runtime.optional import is_installed, source
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ArrayStep, LookupStep, Step, TableStep, TokenizeStep
-from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Options, Runner, open_runner, opened
 from zoo_runtime.tensors import Arrays, Tensor, fits_shape
 from zoo_system import folders
@@ -26,6 +25,7 @@ from zoo_system.folders import is_plain_name
 
 if TYPE_CHECKING:
     from zoo_runtime.generation.search import Decoder
+    from zoo_runtime.run_info import RunInfo
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ class Contents:
         known = self.manifest.provenance
         if known.get("recipe") is None:
             return None
+        from zoo_runtime.run_info import RunInfo
+
         try:
             return RunInfo.from_provenance(known)
         except ValueError as error:

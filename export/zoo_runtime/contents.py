@@ -47,6 +47,30 @@ class Contents:
     def __str__(self) -> str:
         return str(self.origin or self.path)
 
+    def __repr__(self) -> str:
+        """Return what a person wants to know of it, in a few lines."""
+        rows = "".join(f"\n  {name:<8} {value}" for name, value in self._facts())
+        return f"Bundle '{self}'{rows}"
+
+    def _repr_html_(self) -> str:
+        """Return the same as a table, for notebooks."""
+        from html import escape
+
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in self._facts()
+        )
+        return f"<table><caption>Bundle {escape(str(self))}</caption>{rows}</table>"
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "model", f"{self.name}, {self.task}" if self.task else self.name
+        yield "inputs", ", ".join(map(str, self.inputs))
+        yield "outputs", ", ".join(map(str, self.outputs))
+        for artifact in self.manifest.artifacts:
+            found = artifact.verification
+            state = f"differs from Keras by {found.max_abs_diff:.1e}" if found.ok else "differs"
+            yield "file", f"{artifact.path}: {artifact.bytes / 1e6:.2f} MB, {state}"
+
     @property
     def name(self) -> str:
         """Name of the model or recipe."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -70,8 +71,8 @@ def export(
     fast.
 
     Args:
-        source: A run folder, or a ``keras.Model``: functional, sequential, or of a class of its
-            own that was called once, or whose inputs ``samples`` give. What a stateful model
+        source: A run or its folder, or a ``keras.Model``: functional, sequential, or of a class of
+            its own that was called once, or whose inputs ``samples`` give. What a stateful model
             keeps becomes inputs ``LAYER_state_0`` and outputs ``next_LAYER_state_0``. Also the
             path of what ``model.save`` wrote, ``.keras`` or ``.h5``, of Keras 2 too.
         to: A format, or several, with ``:SCHEME`` behind where it is to be quantized, such as
@@ -151,6 +152,8 @@ def export(
         formats,
         chosen_target,
     )
+    if isinstance(source, os.PathLike):  # a run too
+        source = Path(source)
     if is_file(source):
         children.begin()
         source, name = read_model(Path(source)), name or name_of(source)

@@ -47,6 +47,10 @@ class Contents:
     def __str__(self) -> str:
         return str(self.origin or self.path)
 
+    def __fspath__(self) -> str:
+        """Return its folder: whatever takes a path takes a bundle."""
+        return str(self.path)
+
     def __repr__(self) -> str:
         """Return what a person wants to know of it, in a few lines."""
         rows = "".join(f"\n  {name:<8} {value}" for name, value in self._facts())

@@ -59,6 +59,10 @@ class Run:
     def __str__(self) -> str:
         return str(self.path)
 
+    def __fspath__(self) -> str:
+        """Return its folder: whatever takes a path takes a run."""
+        return str(self.path)
+
     def __repr__(self) -> str:
         """Return what a person wants to know of it, in a few lines."""
         found = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())

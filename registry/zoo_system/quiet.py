@@ -35,9 +35,18 @@ class QuietTensorFlow:
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow quiet in this process and its children; its Python errors still show."""
+    """Keep TensorFlow quiet in this process and its children, as the command line does.
+
+    It is called before anything imports TensorFlow: first in a script or a notebook. Its Python
+    errors still show, and ``TF_CPP_MIN_LOG_LEVEL`` is left as it is where it is set.
+
+    Example:
+        >>> import zoo
+        >>> zoo.quiet_tensorflow()
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.meta_path.insert(0, QuietTensorFlow())
+    if not any(isinstance(finder, QuietTensorFlow) for finder in sys.meta_path):
+        sys.meta_path.insert(0, QuietTensorFlow())
 
 
 @contextmanager

@@ -43,5 +43,6 @@ from zoo_registry import ZooError as ZooError
 from zoo_runtime.bundle import Bundle as Bundle
 from zoo_runtime.bundle import load_bundle as load_bundle
 from zoo_runtime.bundle import verify as verify
+from zoo_system.quiet import quiet_tensorflow as quiet_tensorflow
 
 __version__: str

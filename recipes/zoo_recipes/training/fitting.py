@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -360,7 +361,7 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 class ProgressLines(keras.callbacks.Callback):
-    """A line an epoch, for logs and pipes.
+    """A line an epoch, for logs and pipes; in a notebook one line, which is written over.
 
     Args:
         console: Where it is written.
@@ -369,8 +370,8 @@ class ProgressLines(keras.callbacks.Callback):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self.console = console
-
         self.began: float | None = None
+        self.longest = 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Start the clock, in the first epoch: a training that goes on has it later."""
@@ -382,10 +383,17 @@ class ProgressLines(keras.callbacks.Callback):
         spent = time.perf_counter() - (self.began or 0)
         left = spent / (epoch + 1 - self.first) * (self.params["epochs"] - epoch - 1)
         line = f"epoch {epoch + 1}/{self.params['epochs']}  {metrics_line(logs)}  {left:.0f} s left"
-        self.console.print(line, highlight=False, soft_wrap=True)
+        if not self.console.is_jupyter:
+            self.console.print(line, highlight=False, soft_wrap=True)
+            return
+        self.longest = max(self.longest, len(line))
+        sys.stdout.write(f"\r{line:<{self.longest}}")
+        sys.stdout.flush()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """End the line of a notebook."""
+        if self.longest:
+            sys.stdout.write("\n")
 
 
 def metrics_line(logs: Mapping[str, Any] | None) -> str:

@@ -226,7 +226,7 @@ def train(
 @fetching.if_download
 @alone()
 def resume(
-    run: str | Path,
+    run: str | Path | Run,
     *,
     data_dir: str | Path | None = None,
     download: bool = False,
@@ -245,7 +245,7 @@ def resume(
     the same machine and with the same versions.
 
     Args:
-        run: Its folder.
+        run: The run or its folder.
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.

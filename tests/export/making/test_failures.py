@@ -23,9 +23,10 @@ from export_layers import (
 )
 
 import zoo_registry
-from zoo_export import ExportError, export, exporting
+from zoo_export import ExportError, export, exporting, load_bundle
 from zoo_export.exporting import put_in_place
 from zoo_export.making import children, conversion
+from zoo_recipes.run import load_run
 from zoo_registry import Registry, UnknownNameError, UsageError
 from zoo_runtime import files
 from zoo_runtime.formats import Format
@@ -531,6 +532,17 @@ def test_an_incomplete_run(make_run, tmp_path, status):
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(UsageError, match=r"is not a run folder \(run\.json is missing\)\."):
         export(tmp_path, out=tmp_path / "b")
+
+
+def test_a_run_and_a_bundle_are_paths_wherever_one_is_taken(make_run, exported, tmp_path):
+    run = load_run(make_run())
+    bundle = export(run, to="onnx", out=tmp_path / "bundle")
+    assert run.info.provenance.items() <= bundle.manifest.provenance.items()
+    assert load_bundle(bundle) == load_bundle(bundle.path)
+    assert load_run(run) == run
+    with pytest.raises(UsageError, match=r"is not a run folder .* It is a bundle: `zoo predict "):
+        export(exported, out=tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 @pytest.mark.parametrize("name", ["model.keras", "examples.npz", "run.json"])

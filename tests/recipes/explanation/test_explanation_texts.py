@@ -19,7 +19,7 @@ TEXT = "Wie geht es dir heute? Я люблю эту книгу."
 
 @pytest.fixture(scope="module")
 def run(data_dir, tmp_path_factory):
-    short = ["fit.epochs=3", "dataset.train=train[:50%]"]
+    short = ["fit.epochs=2", "dataset.train=train[:35%]"]
     recipe = with_overrides(resolve_recipe("language-id-lstm"), short)
     out = tmp_path_factory.mktemp("runs") / "language-id"
     return train(recipe, out=out, data_dir=data_dir, verbose=False)
@@ -38,7 +38,7 @@ def test_russian_is_known_by_its_own_words(run, method):
 def test_the_exported_file_is_explained_alike(run, tmp_path):
     bundle = zoo.export(run.path, to="onnx", out=tmp_path / "bundle")
     for method in ("occlusion", "shap", "lime"):
-        in_keras, in_onnx = (zoo.explain(it, TEXT, method, samples=200) for it in (run, bundle))
+        in_keras, in_onnx = (zoo.explain(it, TEXT, method, samples=60) for it in (run, bundle))
         scale = np.abs(in_keras.values).max()
         np.testing.assert_allclose(in_onnx.values, in_keras.values, atol=1e-3 * scale)
 

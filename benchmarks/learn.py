@@ -2,10 +2,10 @@
 
     python -m benchmarks.learn [--quick] [--write] [CHAPTER ...]
 
-A page has two kinds of Python blocks. One with a title is an excerpt of that file. One without is
-an experiment, and the block of text behind it is what it printed. Every experiment of the chapters
-named (`07-gpt`), or of all, is run, with `--quick` those that are not long; with `--write` its output replaces that of the page, and that
-of its translation, which has the same blocks.
+A block with a title is an excerpt of that file. A Python block without one is an experiment, and the
+block of text behind it is what it printed. The experiments of the chapters named (`07-gpt`), or of
+all, are run, with `--quick` those that are not long. With `--write`, what they print replaces what
+the page shows, and what its translation shows, which has the same blocks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GENERATED = ">"
 # What another machine may differ by, beside two units of the last digit that is shown.
 TOLERANCE = 0.05
 EXPERIMENT = re.compile(r"```python\n(?P<code>.*?)```\n\n```text\n(?P<output>.*?)```\n", re.DOTALL)
-EXCERPT = re.compile(r'```python title="(?P<path>[^"]+)"\n(?P<code>.*?)```\n', re.DOTALL)
+EXCERPT = re.compile(r'```\w+ title="(?P<path>[^"]+)"\n(?P<code>.*?)```\n', re.DOTALL)
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d*)?(?:e[+-]?\d+)?")
 
 

@@ -41,6 +41,13 @@ def test_a_chapter_quotes_what_the_sources_say(page: Path) -> None:
         assert stands_in(code, (ROOT / path).read_text("utf-8")), f"{path} no longer has:\n{code}"
 
 
+def test_an_excerpt_is_not_found_in_a_source_that_changed() -> None:
+    source = "def f(x):\n    if x:\n        y = 1\n\n        return y\n    return 0\n"
+    assert stands_in("if x:\n    y = 1\n\n    return y\n", source)
+    for changed in ("if x:\n    y = 2\n", "if x:\ny = 1\n", "if x:\n    return y\n", "f(x)\n"):
+        assert not stands_in(changed, source)
+
+
 @pytest.mark.parametrize("page", ENGLISH, ids=lambda page: page.stem)
 def test_the_chinese_chapter_has_the_same_blocks_formulas_and_links(page: Path) -> None:
     ours, theirs = (each.read_text("utf-8") for each in (page, translation(page)))
@@ -59,6 +66,7 @@ def test_links_of_the_course_lead_somewhere(page: Path) -> None:
                 assert (page.parent / target).exists(), target
 
 
+@pytest.mark.slow
 def test_quick_experiments_print_what_the_course_shows() -> None:
     assert all(any(not each.is_long for each in experiments(page)) for page in chapters())
     # In a process of its own: seeds and compiled graphs are of a whole process.

@@ -2,10 +2,10 @@
 
     python -m benchmarks.learn [--quick] [--write] [CHAPTER ...]
 
-A block with a title is an excerpt of that file. A Python block without one is an experiment, and the
-block of text behind it is what it printed. The experiments of the chapters named (`07-gpt`), or of
-all, are run, with `--quick` those that are not long. With `--write`, what they print replaces what
-the page shows, and what its translation shows, which has the same blocks.
+A block with a title is an excerpt of that file. A Python block without one is an experiment, and
+the block of text behind it is what it printed. The experiments of the chapters named (`07-gpt`), or
+of all, are run, with `--quick` those that are not long. With `--write`, what they print replaces
+what the page shows, and what its translation shows, which has the same blocks.
 """
 
 from __future__ import annotations

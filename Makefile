@@ -1,32 +1,41 @@
-# Two commands on a fresh machine with Python and make: `make demo` and `make test`. While you work:
-# `make quick`, which trains and converts nothing and takes under three minutes.
+# `make help` says what there is. On a fresh machine with Python and make: `make demo`, `make test`.
 PYTHON ?= python3
 VENV ?= .venv
 # Tests run in two processes; a machine with more cores may say `make test JOBS=8`.
 JOBS ?= 2
 ZOO = $(VENV)/bin/zoo
 
-.PHONY: demo test quick lint types claims clean
+.PHONY: help demo test quick lint types claims audit clean
 
-demo: $(VENV)/installed
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## Train, export and verify a small model, and draw what it predicts
 	$(ZOO) demo --force
 
-test: $(VENV)/installed
+test: $(VENV)/installed ## Run every test, in JOBS processes
 	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadgroup
 
-quick: $(VENV)/installed
+quick: $(VENV)/installed ## Run what trains, converts and builds nothing: under three minutes
 	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadgroup -m quick
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed ## Check style
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-types: $(VENV)/installed
+types: $(VENV)/installed ## Check types
 	$(VENV)/bin/mypy
 
-# Whether what the pages state is still so; `make claims ONLY=--quick` in a few minutes.
-claims: $(VENV)/installed
+claims: $(VENV)/installed ## Run what every figure of the pages comes from; ONLY=--quick in minutes
 	$(VENV)/bin/python -m benchmarks.claims $(ONLY)
+
+# In a place of its own: what audits is no part of what is audited.
+audit: ## List known vulnerabilities, licences and versions of all that is installed with us
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit pip-licenses
+	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --format cyclonedx-json --output build/sbom.json
+	build/audit/bin/pip-licenses --python $(VENV)/bin/python --order license
 
 $(VENV)/installed: pyproject.toml runtime/pyproject.toml data/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,5 +43,5 @@ $(VENV)/installed: pyproject.toml runtime/pyproject.toml data/pyproject.toml con
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable runtime --editable data --editable '.[data,test]'
 	touch $@
 
-clean:
+clean: ## Remove the virtual environment and what was built
 	rm -rf $(VENV) build dist

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from zoo_runtime.running.training import Trainer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bundle(Contents):
     """A folder that :func:`load_bundle` has checked, and what its artifacts do."""
 

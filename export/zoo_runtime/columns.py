@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
@@ -272,6 +271,8 @@ def _factor(count: int, columns: int) -> float:
     """
     if count < 3:
         return math.inf
+    from statistics import NormalDist
+
     z = NormalDist().inv_cdf(1 - _DOUBT / columns)
     a, b = 2 / (9 * count), 2 / (9 * (count - 1))
     below = (1 - b) ** 2 - b * z * z

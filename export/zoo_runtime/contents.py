@@ -17,7 +17,6 @@ from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Decod
 from zoo_runtime.optional import is_installed, source
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ArrayStep, LookupStep, Step, TableStep, TokenizeStep
-from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Options, Runner, open_runner, opened
 from zoo_runtime.tensors import Arrays, Tensor, fits_shape
 from zoo_system import folders
@@ -26,6 +25,7 @@ from zoo_system.folders import is_plain_name
 
 if TYPE_CHECKING:
     from zoo_runtime.generation.search import Decoder
+    from zoo_runtime.run_info import RunInfo
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,30 @@ class Contents:
 
     def __str__(self) -> str:
         return str(self.origin or self.path)
+
+    def __repr__(self) -> str:
+        """Return what a person wants to know of it, in a few lines."""
+        rows = "".join(f"\n  {name:<8} {value}" for name, value in self._facts())
+        return f"Bundle '{self}'{rows}"
+
+    def _repr_html_(self) -> str:
+        """Return the same as a table, for notebooks."""
+        from html import escape
+
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in self._facts()
+        )
+        return f"<table><caption>Bundle {escape(str(self))}</caption>{rows}</table>"
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "model", f"{self.name}, {self.task}" if self.task else self.name
+        yield "inputs", ", ".join(map(str, self.inputs))
+        yield "outputs", ", ".join(map(str, self.outputs))
+        for artifact in self.manifest.artifacts:
+            found = artifact.verification
+            state = f"differs from Keras by {found.max_abs_diff:.1e}" if found.ok else "differs"
+            yield "file", f"{artifact.path}: {artifact.bytes / 1e6:.2f} MB, {state}"
 
     @property
     def name(self) -> str:
@@ -92,6 +116,8 @@ class Contents:
         known = self.manifest.provenance
         if known.get("recipe") is None:
             return None
+        from zoo_runtime.run_info import RunInfo
+
         try:
             return RunInfo.from_provenance(known)
         except ValueError as error:

@@ -13,10 +13,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from zoo_registry.plugins import version_of
 from zoo_runtime.optional import need
 from zoo_system import processes
 from zoo_system.errors import UsageError
@@ -147,7 +147,7 @@ def _cause(done: subprocess.CompletedProcess[str]) -> str:
 
 def _mark(content: bytes) -> Path:
     digest = hashlib.sha256(content)
-    digest.update(f"tokenizers {version('tokenizers')}".encode())
+    digest.update(f"tokenizers {version_of('tokenizers')}".encode())
     return cache_folder() / "tried" / digest.hexdigest()
 
 

@@ -16,12 +16,12 @@ from zoo_runtime.answers.prediction import (
     prepare,
     preprocessor_of,
 )
-from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import Tensor
 
 if TYPE_CHECKING:
     from zoo_runtime.generation.by_runtime import Generator
+    from zoo_runtime.run_info import RunInfo
 
 # What computes a run; a bundle has its formats.
 KERAS = "keras"

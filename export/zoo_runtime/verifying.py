@@ -22,11 +22,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from zoo_registry import UsageError, ZooError, load_target
+from zoo_registry.plugins import version_of
 from zoo_runtime import files, schema
 from zoo_runtime.columns import Scale
 from zoo_runtime.comparing import (
@@ -392,7 +392,7 @@ def _mark(bundle: Contents, artifact: Artifact, options: Options) -> Path:
     row = find(artifact.format)
     # The manifest has the hash of every file.
     digest = hashlib.sha256(_digest(bundle.manifest, artifact).encode())
-    words = (row.name, row.requires, _version(row.requires), json.dumps(asdict(options)))
+    words = (row.name, row.requires, version_of(row.requires), json.dumps(asdict(options)))
     digest.update(" ".join(words).encode())
     return cache_folder() / "tried" / digest.hexdigest()
 
@@ -401,13 +401,6 @@ def _digest(manifest: Manifest, artifact: Artifact) -> str:
     """Return what identifies an artifact, with all that its bundle's manifest has of it."""
     alone = replace(manifest, artifacts=(artifact,))
     return hashlib.sha256(alone.to_json().encode()).hexdigest()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # a plugin's format may need no package of its own
-        return ""
 
 
 def _cause(done: subprocess.CompletedProcess[str]) -> str:

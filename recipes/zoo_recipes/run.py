@@ -59,6 +59,23 @@ class Run:
     def __str__(self) -> str:
         return str(self.path)
 
+    def __repr__(self) -> str:
+        """Return what a person wants to know of it, in a few lines."""
+        found = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
+        rows = {
+            "recipe": self.name,
+            "model": f"{self.info.model.name}, {self.task}",
+            "status": self.status,
+            "test": found or "not measured",
+        }
+        return f"Run '{self}'" + "".join(f"\n  {name:<8} {rows[name]}" for name in rows)
+
+    def _repr_html_(self) -> str:
+        """Return what was trained, its metrics and its curves, for notebooks."""
+        from zoo_recipes.reporting.report import summary
+
+        return summary(self)
+
     @property
     def status(self) -> str:
         """``running``, ``interrupted``, ``failed`` or ``complete``."""

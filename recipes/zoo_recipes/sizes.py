@@ -54,6 +54,23 @@ def of_texts(recipe: Recipe, length: int) -> list[str]:
     return [f"preprocessing.{at}.length={length}", *lengths_of_model(recipe, length)]
 
 
+def sized(
+    recipe: Recipe, image_size: Sequence[int] | None, sequence_length: int | None
+) -> list[str]:
+    """Return the overrides for images and texts of another size, where one is given.
+
+    Args:
+        recipe: What is changed.
+        image_size: Height and width, and channels where they change too.
+        sequence_length: Tokens of a text.
+
+    Raises:
+        UsageError: A recipe of other inputs.
+    """
+    images = of_images(recipe, image_size) if image_size else []
+    return [*images, *(of_texts(recipe, sequence_length) if sequence_length else [])]
+
+
 def lengths_of_model(recipe: Recipe, length: int) -> list[str]:
     """Return the overrides that make a recipe's model take inputs of a length.
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from zoo_registry.plugins import OURS, OWN_DISTRIBUTION, RUNTIME_DISTRIBUTION, PluginEntry
+from zoo_registry.plugins import (
+    OURS,
+    OWN_DISTRIBUTION,
+    RUNTIME_DISTRIBUTION,
+    PluginEntry,
+    version_of,
+)
 from zoo_registry.specs import Origin
 from zoo_system.errors import UnknownNameError
 
@@ -141,6 +147,4 @@ def own_version() -> str:
 
     It is asked of the distribution that this file is in, which a device has without the other.
     """
-    from importlib.metadata import version
-
-    return version(RUNTIME_DISTRIBUTION)
+    return version_of(RUNTIME_DISTRIBUTION)

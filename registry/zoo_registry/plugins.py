@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import TYPE_CHECKING
 
 from zoo_system.errors import UsageError
+
+# Where only what is built in is asked for, nothing of this is: it loads the parser of e-mails.
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 GROUPS = (
     *("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats", "zoo.catalogs"),
@@ -50,6 +56,8 @@ def load_entry(group: str, name: str, target: str) -> object:
     Raises:
         UsageError: It is not written as ``module:attribute``.
     """
+    from importlib.metadata import EntryPoint
+
     if not EntryPoint.pattern.match(target):
         raise UsageError(f"'{target}' is not 'package.module:attribute'.")
     return EntryPoint(name, target, group).load()
@@ -94,6 +102,8 @@ def discover(group: str) -> list[PluginEntry]:
 @cache
 def installed() -> tuple[PluginEntry, ...]:
     """Return every plugin entry on ``sys.path``, wanted or not, read from metadata alone."""
+    from importlib.metadata import distributions
+
     found: dict[tuple[str, str, str], PluginEntry] = {}
     for source in distributions():
         for entry in _readable_entries(source):
@@ -126,3 +136,34 @@ def _entries(source: Distribution) -> Iterator[PluginEntry]:
     for entry in source.entry_points:
         if entry.group in GROUPS:
             yield PluginEntry(entry.group, entry.name, entry.value, owner, source)
+
+
+def version_of(distribution: str) -> str:
+    """Return the version of a distribution, ``""`` if it is not installed.
+
+    The folder where it says so has it in its name: the standard library reads what is inside, with
+    the parser of e-mails, which takes as long as a small model.
+
+    Example:
+        >>> import numpy as np
+        >>> version_of("numpy") == np.__version__, version_of("no-such-package")
+        (True, '')
+    """
+    name = normalized(distribution)
+    for place in sys.path:
+        with contextlib.suppress(OSError):
+            for folder in os.listdir(place or "."):  # noqa: PTH208 - names alone
+                found, _, version = folder.removesuffix(".dist-info").partition("-")
+                if folder.endswith(".dist-info") and normalized(found) == name:
+                    return version
+    return _version_elsewhere(distribution)
+
+
+def _version_elsewhere(distribution: str) -> str:
+    """Return the version of what is not in a folder, such as in a zip."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution)
+    except (metadata.PackageNotFoundError, ValueError):
+        return ""

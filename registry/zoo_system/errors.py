@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -51,6 +50,8 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
         >>> closest("bert-tyni", ["bert-tiny", "gpt-nano"])
         'bert-tiny'
     """
+    import difflib  # needed for mistakes alone
+
     matches = difflib.get_close_matches(word.lower(), list(candidates), n=1, cutoff=0.6)
     return matches[0] if matches else None
 

@@ -6,12 +6,11 @@ import importlib.machinery
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 from zoo_system.fast_keras import spec_behind
 
@@ -60,24 +59,48 @@ def quiet_logger(name: str | None, level: int = logging.ERROR) -> Iterator[None]
 
 def _held_back(run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
     def exec_module(module: ModuleType) -> None:
-        with _standard_error_held_back():
+        with standard_error_without(b""):
             run(module)
 
     return exec_module
 
 
+def quiet_litert() -> AbstractContextManager[None]:
+    """Leave out what LiteRT says when it opens a file, of itself and not of the file."""
+    return standard_error_without(b"INFO: ", b"WARNING: [npu_registry.cc")
+
+
+def _nameless_file() -> BinaryIO:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("standard error"), "w+b")
+    import tempfile  # which takes as long to import as a small model to load
+
+    return tempfile.TemporaryFile()
+
+
 @contextmanager
-def _standard_error_held_back() -> Iterator[None]:
+def standard_error_without(*beginnings: bytes) -> Iterator[None]:
+    """Leave out lines that libraries write to standard error itself, unless what runs here fails.
+
+    Args:
+        beginnings: Of these lines; those of other threads come a little later.
+
+    Example:
+        >>> with standard_error_without(b"INFO: "):
+        ...     _ = os.write(2, b"INFO: nobody reads this")
+    """
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with _nameless_file() as held:
         os.dup2(held.fileno(), 2)
+        left_out: tuple[bytes, ...] | None = None
         try:
             yield
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
+            left_out = beginnings
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+            held.seek(0)
+            for line in held:
+                if left_out is None or not line.startswith(left_out):
+                    os.write(2, line)

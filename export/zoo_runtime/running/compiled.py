@@ -7,6 +7,7 @@ copies of tensors alone; its C library tells where they lie, so that a cache sta
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import shutil
 import sys
@@ -22,6 +23,7 @@ from zoo_runtime.errors import BundleError
 from zoo_runtime.optional import need
 from zoo_runtime.running.operators import check_tflite
 from zoo_runtime.tensors import Array
+from zoo_system.quiet import quiet_litert
 
 _LIBRARY = "libLiteRt.so"
 # As XNNPACK calls packed weights that all functions share in memory alone, and where it can.
@@ -75,25 +77,33 @@ class CompiledFile:
             copy, nothing = Path(folder, path.name), Path(folder, "none")
             shutil.copyfile(path, copy)
             check_tflite(path, copy.read_bytes())
-            environment = litert.Environment.create(
-                options=litert.EnvironmentOptions(
-                    runtime_path=str(_package()),
-                    # It would load what is there for other processors.
-                    compiler_plugin_path=str(nothing),
-                    dispatch_library_path=str(nothing),
+            with quiet_litert():
+                self._environment = litert.Environment.create(
+                    options=litert.EnvironmentOptions(
+                        runtime_path=str(_package()),
+                        # It would load what is there for other processors.
+                        compiler_plugin_path=str(nothing),
+                        dispatch_library_path=str(nothing),
+                    )
                 )
-            )
-            try:
-                self._model = litert.CompiledModel.from_file(
-                    str(copy), environment=environment, options=litert.Options(cpu_options=cpu)
-                )
-            except RuntimeError as error:
-                raise BundleError(f"LiteRT does not take '{path.name}': {error}") from error
+                try:
+                    self._model = litert.CompiledModel.from_file(
+                        str(copy),
+                        environment=self._environment,
+                        options=litert.Options(cpu_options=cpu),
+                    )
+                except RuntimeError as error:
+                    raise BundleError(f"LiteRT does not take '{path.name}': {error}") from error
         library = ctypes.CDLL(str(_package() / _LIBRARY))
         self._lock, self._unlock = library.LiteRtLockTensorBuffer, library.LiteRtUnlockTensorBuffer
         self._lock.argtypes = [ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p), ctypes.c_int]
         self._unlock.argtypes = [ctypes.c_void_p]
         self._inputs: dict[tuple[Any, ...], tuple[Any, Array]] = {}
+        self._has_run = False
+
+    def __del__(self) -> None:
+        with quiet_litert():
+            self.__dict__.clear()
 
     def function(self, name: str) -> LiteRTFunction:
         """Return the function of a signature."""
@@ -104,10 +114,16 @@ class CompiledFile:
             for key, row in self._model.get_output_tensor_details(name).items()
         }
         buffers = [{key: buffer for key, (buffer, _) in rows.items()} for rows in (taken, given)]
+
+        def run() -> None:
+            with contextlib.nullcontext() if self._has_run else quiet_litert():
+                self._model.run_by_name(name, *buffers)
+            self._has_run = True
+
         return LiteRTFunction(
             inputs={key: array for key, (_, array) in taken.items()},
             outputs={key: array for key, (_, array) in given.items()},
-            run=lambda: self._model.run_by_name(name, *buffers),
+            run=run,
         )
 
     def _input(self, name: str, key: str, row: Mapping[str, Any]) -> tuple[Any, Array]:

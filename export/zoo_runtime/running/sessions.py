@@ -16,6 +16,7 @@ from zoo_runtime.optional import need
 from zoo_runtime.running import Session
 from zoo_runtime.running.operators import check_onnx, check_saved_model, check_tflite
 from zoo_runtime.tensors import Array, Arrays
+from zoo_system.quiet import quiet_litert
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,18 @@ class _Signature:
         self._runner = interpreter.get_signature_runner(name)
         self._inputs = affines(self._runner.get_input_details())
         self._outputs = affines(self._runner.get_output_details())
+        self._run = self._first_run
+
+    def _first_run(self, **arrays: Array) -> dict[str, Array]:
+        # LiteRT allocates, and says with what, when it is called first.
+        with quiet_litert():
+            outputs: dict[str, Array] = self._runner(**arrays)
+        self._run = self._runner
+        return outputs
 
     def run(self, arrays: Arrays) -> dict[str, Array]:
         quantized = {name: row.quantize(arrays[name]) for name, row in self._inputs.items()}
-        outputs: dict[str, Array] = self._runner(**{**arrays, **quantized})
+        outputs = self._run(**{**arrays, **quantized})
         reals = {name: row.dequantize(outputs[name]) for name, row in self._outputs.items()}
         return {**outputs, **reals}
 

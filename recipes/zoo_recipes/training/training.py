@@ -28,7 +28,7 @@ from zoo_recipes.distributed.cluster import (
     this_member,
 )
 from zoo_recipes.distributed.launching import as_workers, joined, launch, scaled
-from zoo_recipes.overrides import with_values
+from zoo_recipes.overrides import with_overrides, with_values
 from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.run import (
     REPLACED,
@@ -41,6 +41,7 @@ from zoo_recipes.run import (
     new_folder,
     read_run,
 )
+from zoo_recipes.sizes import sized
 from zoo_recipes.trackers.tracking import make_trackers, those_begun
 from zoo_recipes.training.checkpoints import SECONDS, Position, newest
 from zoo_recipes.training.checks import warn_of_lost_detail
@@ -120,6 +121,10 @@ def _keras() -> Callable[[], None]:
 def train(
     recipe: str | Path | Recipe,
     *,
+    overrides: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    image_size: Sequence[int] | None = None,
+    sequence_length: int | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
     force: bool = False,
@@ -140,6 +145,11 @@ def train(
 
     Args:
         recipe: A registered name, a TOML file or a recipe.
+        overrides: Values in place of the recipe's, by dotted key, such as ``{"fit.batch_size": 64,
+            "compile.optimizer.learning_rate": 1e-3}``; ``None`` takes a key out.
+        epochs: Short for ``{"fit.epochs": epochs}``.
+        image_size: Height and width that images are brought to, and channels where they change.
+        sequence_length: Tokens that texts are cut or padded to.
         out: The folder; ``runs/<recipe>`` by default.
         seed: In place of the recipe's.
         force: Whether a run that is there is replaced.
@@ -167,9 +177,11 @@ def train(
         ZooError: Data that are not available, a loss that is not a number, a disk that is full,
             workers that did not come up or were lost too often.
     """
-    recipe = on_custom_data(
-        resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record
-    )
+    recipe = resolve_recipe(recipe)
+    recipe = with_overrides(recipe, sized(recipe, image_size, sequence_length))
+    short = {} if epochs is None else {"fit.epochs": epochs}
+    recipe = with_values(recipe, {**(overrides or {}), **short})
+    recipe = on_custom_data(recipe, data, columns=columns, on_bad_record=on_bad_record)
     recipe = with_absolute_teacher(recipe)
     if seed is not None:
         recipe = with_values(recipe, {"seed": seed})

@@ -66,6 +66,14 @@ def test_the_figures_of_each_artifact(exported):
     assert exported.artifact("onnx").facts["opset"] == 20
 
 
+def test_a_bundle_shows_itself(exported):
+    first, *rows = repr(exported).splitlines()
+    assert first == f"Bundle '{exported.path}'"
+    assert rows[0].split() == ["model", f"{exported.name},", str(exported.task)]
+    assert sum(row.startswith("  file ") for row in rows) == len(exported.manifest.artifacts)
+    assert f"<th>inputs</th><td>{exported.inputs[0]}</td>" in exported._repr_html_()
+
+
 def test_verify_proves_it_again_in_a_new_process(exported, fresh_python):
     code = (
         "from zoo_export import verify\n"

@@ -37,7 +37,7 @@ def path(tmp_path):
     return path
 
 
-def test_functions_share_what_they_have_in_common(path):
+def test_functions_share_what_they_have_in_common(path, capfd):
     runner = litert_interpreter(path, provider="builtin").get_signature_runner
     file = CompiledFile(path, threads=1)
     path.write_bytes(b"another file")  # what is loaded stays
@@ -51,6 +51,8 @@ def test_functions_share_what_they_have_in_common(path):
         function.run()
         (expected,) = runner(name)(**function.inputs).values()
         np.testing.assert_allclose(function.outputs["sum"], expected, rtol=1e-6)
+    del one, three, function, file
+    assert "_registry.cc" not in capfd.readouterr().err, "what LiteRT says of itself"
 
 
 def test_what_is_no_file_of_litert_is_refused(tmp_path):

@@ -80,6 +80,35 @@ def test_a_run_holds_everything(run, quick):
         assert picture.width > picture.height
 
 
+def test_a_run_shows_itself(run):
+    first, *rows = repr(run).splitlines()
+    assert first == f"Run '{run.path}'"
+    assert rows[0] == "  recipe   digits-cnn"
+    assert rows[-1].startswith(f"  test     accuracy {run.metrics['accuracy']:.4g}, loss ")
+    page = run._repr_html_()
+    assert f"<td>{run.metrics['accuracy']:.4f}</td>" in page
+    assert '<img alt="metrics by epoch" src="data:image/png;base64,' in page
+
+
+def test_values_of_a_recipe_are_arguments_too(data_dir, tmp_path):
+    run = train(
+        "digits-mlp",
+        overrides={"dataset.train": "train[:10%]", "model.hidden_dims": [8], "fit.keep_best": None},
+        epochs=1,
+        image_size=(4, 6),
+        out=tmp_path / "run",
+        data_dir=data_dir,
+        verbose=False,
+    )
+    assert run.model().input_shape == (None, 4, 6, 1)
+    assert run.model().count_params() == (24 * 8 + 8) + (8 * 10 + 10)
+    assert len(run.history["loss"]) == run.recipe.fit.epochs == 1
+    with pytest.raises(UsageError, match=r"key 'epochs' of a recipe\. Did you mean 'fit.epochs'"):
+        train("digits-mlp", overrides={"epochs": 1}, out=tmp_path / "other", data_dir=data_dir)
+    with pytest.raises(UsageError, match="--sequence-length is for recipes of texts"):
+        train("digits-mlp", sequence_length=8, out=tmp_path / "other", data_dir=data_dir)
+
+
 def test_examples_are_real_test_examples(run):
     with np.load(run.path / "examples.npz", allow_pickle=False) as examples:
         assert set(examples) == {"x/image", "y"}

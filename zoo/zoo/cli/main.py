@@ -112,6 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    atexit.register(_end_errors)
     try:
         if not debug:
             quiet_tensorflow()
@@ -155,6 +156,14 @@ def _end_output() -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):  # there is none
         sys.stdout.flush()
         os.dup2(2, 1)
+
+
+def _end_errors() -> None:
+    """Leave out what LiteRT says when the process ends, after all else that could be said."""
+    if "ai_edge_litert.compiled_model" in sys.modules:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:

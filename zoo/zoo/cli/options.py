@@ -82,14 +82,6 @@ sequence_length = click.option(
 )
 
 
-def sized(recipe: Any, images: tuple[int, ...] | None, texts: int | None) -> tuple[str, ...]:
-    """Return the overrides that ``--image-size`` and ``--sequence-length`` stand for."""
-    from zoo_recipes import sizes
-
-    of_images = sizes.of_images(recipe, images) if images else []
-    return (*of_images, *(sizes.of_texts(recipe, texts) if texts else []))
-
-
 def names_of(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """Return what completes a word in a shell with names of some kinds.
 

@@ -17,7 +17,6 @@ from zoo.cli.options import (
     image_size,
     names_of,
     sequence_length,
-    sized,
 )
 from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo_recipes.distributed.cluster import LOCAL, Workers
@@ -158,6 +157,7 @@ def train(
         raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")
     from zoo_recipes.custom_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
+    from zoo_recipes.sizes import sized
     from zoo_recipes.training.training import train as train_recipe
 
     named, resolved = as_columns(columns), resolve_recipe(recipe)

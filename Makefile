@@ -6,7 +6,7 @@ VENV ?= .venv
 JOBS ?= 2
 ZOO = $(VENV)/bin/zoo
 
-.PHONY: demo test quick lint types claims clean
+.PHONY: demo test quick lint types docs claims clean
 
 demo: $(VENV)/installed
 	$(ZOO) demo --force
@@ -23,6 +23,11 @@ lint: $(VENV)/installed
 
 types: $(VENV)/installed
 	$(VENV)/bin/mypy
+
+# The site of docs/, into build/site; a link that leads nowhere is an error. To write pages:
+# `.venv/bin/python -m mkdocs serve`.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 
 # Whether what the pages state is still so; `make claims ONLY=--quick` in a few minutes.
 claims: $(VENV)/installed

@@ -25,7 +25,8 @@ _LINK = re.compile(r"(\]\()((?:\.\./)+[^)\s]+)(\))")
 
 def on_config(config: Any) -> Any:
     """Put the pages of a folder in the place of the folder in the navigation."""
-    config.nav = [_with_pages(entry, Path(config.docs_dir)) for entry in config.nav]
+    entries = [_with_pages(entry, Path(config.docs_dir)) for entry in config.nav]
+    config.nav = [entry for entry in entries if all(entry.values())]
     return config
 
 

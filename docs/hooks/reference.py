@@ -111,7 +111,7 @@ def _values(schema: Mapping[str, Any]) -> str:
         return f"list of {len(schema['prefixItems'])}: {' or '.join(sorted(inner))}"
     if schema.get("type") == "array":
         return f"list: {_values(schema['items'])}"
-    limits = [f"{sign} {schema[key]:g}" for key, sign in _LIMITS.items() if key in schema]
+    limits = [f"{sign} {schema[key]:,}" for key, sign in _LIMITS.items() if key in schema]
     return " ".join([_WORDS.get(schema.get("type", ""), "any value"), ", ".join(limits)]).strip()
 
 

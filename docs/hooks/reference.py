@@ -13,7 +13,10 @@ from functools import partial
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
+import click
+
 import zoo_registry
+from zoo.cli import main
 from zoo_recipes.compiling.components import CALLBACKS, KINDS
 from zoo_recipes.configs import Component
 from zoo_recipes.recipe import Recipe
@@ -273,6 +276,37 @@ def formats() -> str:
     return "\n".join(parts)
 
 
+# -- the command line --------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """Every command in its group, as its ``--help`` has it."""
+    top = click.Context(main.cli, info_name="zoo")
+    parts = []
+    for title, group in main.GROUPS.items():
+        parts.append(f"## {title}\n")
+        for name in group:
+            command = main.cli.get_command(top, name)
+            parts += _command(click.Context(command, info_name=name, parent=top)) if command else []
+    return "\n".join(parts)
+
+
+def _command(context: click.Context) -> Iterator[str]:
+    command = context.command
+    yield f"### `{context.command_path}`\n\n{_as_markdown(inspect.cleandoc(command.help or ''))}\n"
+    yield f"```\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```\n"
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    records = [each.get_help_record(context) for each in options]
+    rows = [(f"`{words}`", _one_line(text)) for words, text in filter(None, records)]
+    yield _table(("option", ""), rows)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            yield from (
+                _command(click.Context(inner, info_name=name, parent=context)) if inner else ()
+            )
+
+
 # -- the Python API ----------------------------------------------------------------------------
 
 
@@ -357,5 +391,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "models of other libraries": cataloged_models,
     "datasets": datasets,
     "formats": formats,
+    "commands": commands,
     **{package: partial(api, package) for package in PACKAGES},
 }

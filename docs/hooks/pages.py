@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 SOURCES = "https://github.com/kerazoo/kerazoo"
 _REFERENCE = re.compile(r"<!-- reference: (.+?) -->")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.+?)\\[)\]]</\1>', re.DOTALL)
+# A line of Chinese that ends goes on in the next one without a space.
+_BROKEN_LINE = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n *(?=[\u3000-\u9fff\uff00-\uffef])")
 _LINK = re.compile(r"(\]\()((?:\.\./)+[^)\s]+)(\))")
 
 
@@ -40,8 +42,8 @@ def _with_pages(entry: dict[str, Any], docs: Path) -> dict[str, Any]:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill in the reference, and lead links to files beside ``docs/`` to the repository."""
-    written = _REFERENCE.sub(lambda found: _table(found[1]), markdown)
+    """Fill in the reference, join lines, lead links out of ``docs/`` to the repository."""
+    written = _REFERENCE.sub(lambda found: _table(found[1]), _BROKEN_LINE.sub("", markdown))
     return _LINK.sub(lambda found: f"{found[1]}{_target(found[2], page)}{found[3]}", written)
 
 

@@ -293,7 +293,7 @@ def commands() -> str:
 
 def _command(context: click.Context) -> Iterator[str]:
     command = context.command
-    yield f"### `{context.command_path}`\n\n{_as_markdown(inspect.cleandoc(command.help or ''))}\n"
+    yield f"### `{context.command_path}`\n\n{_help(command)}\n"
     yield f"```\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```\n"
     options = [each for each in command.params if isinstance(each, click.Option)]
     records = [each.get_help_record(context) for each in options]
@@ -305,6 +305,16 @@ def _command(context: click.Context) -> Iterator[str]:
             yield from (
                 _command(click.Context(inner, info_name=name, parent=context)) if inner else ()
             )
+
+
+def _help(command: click.Command) -> str:
+    """Return what ``--help`` says first; what it keeps in lines is a block."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    kept = "\b\n"
+    return "\n\n".join(
+        f"```\n{each.removeprefix(kept)}\n```" if each.startswith(kept) else _as_markdown(each)
+        for each in paragraphs
+    )
 
 
 # -- the Python API ----------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import click
 
 import zoo_registry
 from zoo.cli import main
+from zoo.cli.output import count
 from zoo_recipes.compiling.components import CALLBACKS, KINDS
 from zoo_recipes.configs import Component
 from zoo_recipes.recipe import Recipe
@@ -216,14 +217,14 @@ def models() -> str:
             f"`{spec.name}`",
             spec.summary.removesuffix("."),
             _count(spec.num_params),
-            _count(spec.macs),
-            ", ".join(spec.tasks),
+            count(spec.macs) if spec.macs else NOT_SAID,
             _paper(spec),
-            f"`{spec.weights}`" if spec.weights else NOT_SAID,
+            "yes" if spec.weights else NOT_SAID,
+            ", ".join(spec.tasks),
         )
         for spec in specs
     ]
-    head = ("model", "what", "parameters", "multiply-adds", "tasks", "paper", "pretrained")
+    head = ("model", "what", "parameters", "multiply-adds", "paper", "pretrained", "tasks")
     return _table(head, rows)
 
 
@@ -239,7 +240,9 @@ def cataloged_models() -> str:
 
 
 def _paper(spec: ModelSpec) -> str:
-    return f"[{spec.family}]({spec.paper})" if spec.paper.startswith("http") else spec.paper
+    """Return where an architecture is described, which a spec has as its authors and an address."""
+    authors, _, address = spec.paper.rpartition(", ")
+    return f"[{authors}]({address})" if authors and address.startswith("http") else spec.paper
 
 
 def _count(number: int | None) -> str:

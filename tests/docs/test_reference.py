@@ -78,6 +78,7 @@ def test_every_command_is_there_as_its_help_has_it() -> None:
     text = TABLES["commands"]()
     assert all(f"### `zoo {name}`" in text for name in COMMANDS)
     assert "[default: name]" in text
+    assert '```\nbash:  eval "$(zoo completion bash)"\n' in text
     assert "Sentinel" not in text
 
 

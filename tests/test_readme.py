@@ -36,11 +36,13 @@ def test_every_block_of_the_readme_and_of_the_guides_runs(
     for page in GUIDES:
         for language, text in blocks(page):
             lines = {"python": [text], "sh": commands(text)}.get(language, [])
-            for line in (line for line in lines if line not in ran):
-                ran.add(line)
-                exec(compile(line, page.name, "exec"), {}) if language == "python" else run_command(
-                    line
-                )
+            new = [line for line in lines if line not in ran]
+            ran.update(new)
+            for line in new:
+                if language == "sh":
+                    run_command(line)
+                else:
+                    exec(compile(line, page.name, "exec"), {})
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)

@@ -24,10 +24,11 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(VENV)/bin/mypy
 
-# The site of docs/, into build/site; a link that leads nowhere is an error. To write pages:
+# The site of docs/, into build/site; a link that leads nowhere is an error (not with --quiet, which
+# hides the warnings from --strict too). To write pages:
 # `.venv/bin/python -m mkdocs serve`.
 docs: $(VENV)/installed
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 # Whether what the pages state is still so; `make claims ONLY=--quick` in a few minutes.
 claims: $(VENV)/installed

@@ -51,8 +51,10 @@ def on_page_content(html: str, **_: Any) -> str:
     """Write formulas as MathML, which browsers draw by themselves."""
 
     def formula(found: re.Match[str]) -> str:
-        display = "block" if found[1] == "div" else "inline"
-        return str(convert(unescape(found[2]), display=display))
+        written = unescape(found[2])
+        if found[1] == "span":
+            return str(convert(written))
+        return f'<div class="formula">{convert(written, display="block")}</div>'
 
     return _FORMULA.sub(formula, html)
 

@@ -5,7 +5,7 @@ VENV ?= .venv
 JOBS ?= 2
 ZOO = $(VENV)/bin/zoo
 
-.PHONY: help demo test quick lint types claims audit clean
+.PHONY: help demo test quick lint types docs claims audit clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,11 @@ lint: $(VENV)/installed ## Check style
 
 types: $(VENV)/installed ## Check types
 	$(VENV)/bin/mypy
+
+# A link that leads nowhere is an error (not with --quiet, which hides the warnings from --strict).
+# To write pages: `.venv/bin/python -m mkdocs serve`.
+docs: $(VENV)/installed ## Build the site into build/site
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 claims: $(VENV)/installed ## Run what every figure of the pages comes from; ONLY=--quick in minutes
 	$(VENV)/bin/python -m benchmarks.claims $(ONLY)

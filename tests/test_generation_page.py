@@ -9,19 +9,13 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-import shlex
 from pathlib import Path
 
-import click
 import pytest
-from click.testing import CliRunner
+from pages import DOCS, blocks, check_options, commands, run_command
 
 import zoo
-from zoo.cli.main import cli
 
-ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "generation.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", PAGE, re.DOTALL)
 # What makes the training of the page a short one: the model has the same parts.
 SHORT = ["fit.epochs=1", "dataset.train=train[:10%]", "model.overrides.num_layers=1"]
 ELSEWHERE = re.compile(
@@ -33,11 +27,12 @@ ELSEWHERE = re.compile(
 def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ran = {"python": 0, "sh": 0, "checked": 0}
-    for language, text in BLOCKS:
-        lines = [text] if language == "python" else re.findall(r"^zoo .*", text, re.MULTILINE)
+    run = [block for block in blocks(DOCS / "generation.md") if block[0] in {"python", "sh"}]
+    for language, text in run:
+        lines = [text] if language == "python" else commands(text)
         for line in lines:
             if ELSEWHERE.search(line):
-                (_check_program if language == "python" else _check_options)(line)
+                (_check_program if language == "python" else check_options)(line)
                 ran["checked"] += 1
             elif language == "python":
                 exec(compile(line, "docs/generation.md", "exec"), {})
@@ -49,19 +44,8 @@ def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def _run(line: str) -> None:
-    _, *words = shlex.split(line, comments=True)
-    if words[0] == "train":
-        words += [word for setting in SHORT for word in ("--set", setting)]
-    done = CliRunner().invoke(cli, words)
-    assert done.exit_code == 0, (words, done.output, done.exception)
-
-
-def _check_options(line: str) -> None:
-    """Read the words of a command as it would, and do not begin it."""
-    _, name, *words = shlex.split(line, comments=True)
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None, name
-    command.make_context(name, words)
+    settings = "".join(f" --set {setting}" for setting in SHORT)
+    run_command(f"{line}{settings}" if line.startswith("zoo train") else line)
 
 
 def _check_program(text: str) -> None:

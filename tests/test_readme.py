@@ -8,21 +8,54 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import DOCS, ROOT, blocks, check_options, commands, run_command
 
-ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"```(python|sh)\n(.*?)```", re.DOTALL)
 # In this order: what one page makes, the next ones go on with.
 COURSE = ("models", "training", "exporting", "predicting", "plugins")
 
 
+# Of the site: they go on with what the README made.
+GUIDES = [
+    page
+    for folder in ("start", "how-to")
+    for page in sorted((DOCS / folder).glob("*.md"))
+    if not page.stem.endswith(".zh")
+]
+CHINESE = [(ROOT / "README.md", ROOT / "README.zh-CN.md")] + [
+    (page.with_name(page.name.replace(".zh.", ".")), page) for page in sorted(DOCS.rglob("*.zh.md"))
+]
+
+
 @pytest.mark.slow
-def test_every_block_of_the_readme_runs(tmp_path: Path) -> None:
+def test_every_block_of_the_readme_and_of_the_guides_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert _run_blocks(ROOT / "README.md", tmp_path) == {"python": 5, "sh": 7}
+    ran = {line for _, text in blocks(ROOT / "README.md") for line in [text, *commands(text)]}
+    monkeypatch.chdir(tmp_path)
+    for page in GUIDES:
+        for language, text in blocks(page):
+            lines = {"python": [text], "sh": commands(text)}.get(language, [])
+            new = [line for line in lines if line not in ran]
+            ran.update(new)
+            for line in new:
+                if language == "sh":
+                    run_command(line)
+                else:
+                    exec(compile(line, page.name, "exec"), {})
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_commands_that_are_too_long_for_a_test_have_such_options(page: Path) -> None:
+    for line in (
+        line for language, text in blocks(page) if not language for line in commands(text)
+    ):
+        check_options(line)
 
 
 @pytest.mark.slow
 def test_every_block_of_the_pages_runs(tmp_path: Path) -> None:
-    ran = {page: _run_blocks(ROOT / "docs" / f"{page}.md", tmp_path) for page in COURSE}
+    ran = {page: _run_blocks(DOCS / f"{page}.md", tmp_path) for page in COURSE}
     assert ran == {
         "models": {"python": 1, "sh": 4},
         "training": {"python": 0, "sh": 10},
@@ -32,11 +65,12 @@ def test_every_block_of_the_pages_runs(tmp_path: Path) -> None:
     }
 
 
-def test_the_chinese_readme_has_the_same_blocks_and_pictures() -> None:
-    ours, theirs = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md"))
-    for wanted in (r"```.*?```", r"!\[[^]]*\](\([^)]*\))", r"(?<!!)\[[^]]*\](\([^)#]+\))"):
-        found = [re.findall(wanted, text, re.DOTALL) for text in (ours, theirs)]
-        languages = ("(README.md)", "(README.zh-CN.md)")
+@pytest.mark.parametrize(("ours", "theirs"), CHINESE, ids=lambda page: page.stem)
+def test_a_chinese_page_has_the_same_blocks_pictures_and_links(ours: Path, theirs: Path) -> None:
+    assert blocks(theirs) == blocks(ours)
+    for wanted in (r"!\[[^]]*\](\([^)]*\))", r"(?<!!)\[[^]]*\]\(([^)#]+)"):
+        languages = {"README.md", "README.zh-CN.md"}
+        found = [re.findall(wanted, page.read_text("utf-8")) for page in (ours, theirs)]
         assert [[x for x in each if x not in languages] for each in found] == [
             [x for x in found[0] if x not in languages]
         ] * 2
@@ -44,13 +78,11 @@ def test_the_chinese_readme_has_the_same_blocks_and_pictures() -> None:
 
 def _run_blocks(page: Path, folder: Path) -> dict[str, int]:
     ran = {"python": 0, "sh": 0}
-    for language, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+    for language, text in blocks(page):
         if language == "python":
             ran["python"] += 1
             _run([sys.executable, "-c", text], folder)
-            continue
-        # Installing, and make, are what brought this test here.
-        for line in (line for line in text.splitlines() if line.startswith("zoo ")):
+        for line in commands(text) if language == "sh" else []:
             ran["sh"] += 1
             _run([sys.executable, "-m", "zoo.cli", *line.split()[1:]], folder)
     return ran
@@ -68,7 +100,9 @@ def test_the_make_commands_it_names_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+    "page",
+    [*sorted(ROOT.glob("README*.md")), *sorted(DOCS.rglob("*.md"))],
+    ids=lambda page: page.stem,
 )
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)

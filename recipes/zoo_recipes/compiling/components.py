@@ -34,6 +34,22 @@ from zoo_registry import UsageError, ZooError
 
 # Keras' own: what it adds where it divides, or takes a logarithm.
 EPSILON = 1e-7
+# What a name may mean at each key of a recipe, as classes by bare name.
+KINDS: dict[str, Callable[[], dict[str, Any]]] = {
+    "compile.optimizer": lambda: classes(keras.optimizers, keras.Optimizer),
+    "compile.schedule": lambda: (
+        classes(keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule)
+        | {"onecycle": schedules.OneCycle}
+    ),
+    "compile.loss": lambda: (
+        classes(keras.losses, keras.Loss)
+        | classes(losses, keras.Loss)
+        | {centernet.NAME: centernet.centernet}
+    ),
+    "compile.metrics": lambda: classes(keras.metrics, keras.Metric) | {"f1micro": losses.MicroF1},
+    "augmentation": lambda: classes(keras.layers, keras.layers.Layer),
+    "fit.callbacks": lambda: classes(keras.callbacks, keras.callbacks.Callback),
+}
 
 
 @contextmanager
@@ -104,7 +120,7 @@ def precision(wanted: str) -> str:
 def make_optimizer(config: CompileConfig, steps: int) -> Any:
     """Return the optimizer, with its learning-rate schedule if there is one."""
     arguments = dict(config.optimizer.arguments)
-    kinds = classes(keras.optimizers, keras.Optimizer)
+    kinds = KINDS["compile.optimizer"]()
     kind = find("compile.optimizer", kinds, config.optimizer.name)
     check_numbers("compile.optimizer", kind, arguments)
     accumulated = arguments.get("gradient_accumulation_steps") or 1
@@ -134,8 +150,7 @@ def penalty(model: Any) -> float:
 
 def make_loss(loss: Component) -> Any:
     """Return the loss, or that of each output; ``from_logits`` is set unless the recipe sets it."""
-    kinds = classes(keras.losses, keras.Loss) | classes(losses, keras.Loss)
-    kinds[centernet.NAME] = centernet.centernet
+    kinds = KINDS["compile.loss"]()
     name = _full_name(keras.losses, loss.name)
     takes_logits = "from_logits" in parameters(find("compile.loss", kinds, name))
     defaults = {"from_logits": True} if takes_logits else {}
@@ -173,14 +188,14 @@ def make_metric(metric: Component, accuracy: Callable[[], Any] | None = None) ->
     """
     if bare_name(metric.name) == "accuracy" and not metric.arguments:
         return accuracy() if accuracy else "accuracy"
-    kinds = classes(keras.metrics, keras.Metric) | {"f1micro": losses.MicroF1}
+    kinds = KINDS["compile.metrics"]()
     arguments = {"name": metric.name, **metric.arguments}
     return make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)
 
 
 def make_augmentation(layer: Component) -> Any:
     """Return a random Keras image layer."""
-    kinds = classes(keras.layers, keras.layers.Layer)
+    kinds = KINDS["augmentation"]()
     arguments = dict(layer.arguments)
     if "data_format" in inspect.signature(kinds.get(bare_name(layer.name), object)).parameters:
         # Ours are so whatever Keras' settings on this machine say.
@@ -212,7 +227,7 @@ def make_callback(callback: Component, folder: Path) -> Any:
         UsageError: A name or argument that does not exist, or what a run does by itself.
         ZooError: TensorBoard is not installed.
     """
-    kinds = classes(keras.callbacks, keras.callbacks.Callback)
+    kinds = KINDS["fit.callbacks"]()
     kind = find("fit.callbacks", kinds, callback.name).__name__
     if kind not in CALLBACKS:
         hint = INSTEAD.get(kind, f"there are: {', '.join(CALLBACKS)}.")
@@ -228,9 +243,7 @@ def make_callback(callback: Component, folder: Path) -> Any:
 
 def _schedule(schedule: Component, peak: float, steps: int) -> Any:
     arguments = dict(schedule.arguments)
-    base = keras.optimizers.schedules.LearningRateSchedule
-    kinds = classes(keras.optimizers.schedules, base)
-    kinds |= {"onecycle": schedules.OneCycle}
+    kinds = KINDS["compile.schedule"]()
     kind = find("compile.schedule", kinds, schedule.name)
     check_numbers("compile.schedule", kind, arguments)
     for key in ("decay_steps", "warmup_steps"):

@@ -14,11 +14,11 @@ SHELLS: dict[str, Any] = {"bash": BashComplete, "zsh": ZshComplete, "fish": Fish
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    r"""Print the script that completes commands, models, recipes, formats, runs and bundles.
+    """Print the script that completes commands, models, recipes, formats, runs and bundles.
 
     \b
     bash:  eval "$(zoo completion bash)"
     zsh:   eval "$(zoo completion zsh)"
     fish:  zoo completion fish > ~/.config/fish/completions/zoo.fish
-    """
+    """  # noqa: D301 - click wants the character, not its name
     click.echo(SHELLS[shell](ctx.find_root().command, {}, "zoo", "_ZOO_COMPLETE").source())

@@ -63,7 +63,7 @@ def test_name_grammar(name: str) -> None:
         new_registry().add(name, spec("x"))
     assert str(caught.value) == (
         f"'{name}' is not a model name: use lower-case letters and digits, with '-' between words "
-        "and '.' within a number."
+        "and '.' within a number; later versions end in '@2', '@3'..."
     )
 
 

@@ -1,10 +1,12 @@
-"""``zoo plugins``, ``zoo check`` and ``zoo doctor``: what works here, and what does not."""
+"""``zoo plugins``, ``check``, ``new-plugin`` and ``doctor``: what works here, and what does not."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -175,6 +177,40 @@ def _print_results(results: Sequence[Result]) -> None:
             ],
             right=("SECONDS",),
         )
+
+
+@click.command("new-plugin")
+@click.argument("name")
+@click.option(
+    "--kind",
+    "kinds",
+    help="What it brings: model, dataset, recipe, format, tracker, with commas "
+    "[model,dataset,recipe].",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Where its folder is made [here].",
+)
+@as_json
+def new_plugin(*, name: str, kinds: str | None, folder: Path, as_json: bool) -> None:
+    """Write a package that brings models, data or formats of your own.
+
+    It is complete: a small model with its spec, a recipe, a data set, a card, tests that run the
+    conformance kit, and the settings of CI, ruff and mypy. Change what is inside.
+    """
+    from zoo.scaffold import USUAL, new_plugin
+
+    wanted = USUAL if kinds is None else [word.strip() for word in kinds.split(",")]
+    written = new_plugin(name, kinds=wanted, parent=folder)
+    if as_json:
+        print_json(written)
+        return
+    home = folder / name
+    print_table(("FILE", "WHAT"), [(str(home / path), what) for path, what in written.items()])
+    install = f"python -m pip install --editable {shlex.quote(str(home))}"
+    next_step(f"{install}, then zoo check '{discovery.normalized(name)}/*'")
 
 
 @click.command()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,11 +20,13 @@ from zoo_recipes.datasets.catalog import DatasetSpec
 from zoo_recipes.datasets.loading import check_builder
 from zoo_recipes.recipe import Recipe
 from zoo_registry.trial import one_line
+from zoo_system.quiet import quiet_logger
 
 # Examples of each split that are prepared, and those of them that are compared.
 PREPARED, COMPARED = 256, 16
 STEPS, BATCH = 2, 16
 DUMMY = "dummy_data"
+_CATALOG = "tensorflow.org/datasets/catalog"
 LAZY_DATASET = (
     "let it name a DatasetSpec whose builder is the text 'package.module:Class', in a module "
     "that does not import tensorflow-datasets."
@@ -61,14 +64,14 @@ def prepared(spec: DatasetSpec, folder: Path) -> Any:
     settings = tfds.download.DownloadConfig(max_examples_per_split=PREPARED)
     tfds.disable_progress_bar()
     try:
-        with _downloads_replaced(spec):
+        with _downloads_replaced(spec), redirect_stdout(StringIO()), quiet_logger("absl"):
             builder.download_and_prepare(download_config=settings)
     finally:
         tfds.enable_progress_bar()
     return builder
 
 
-@contextlib.contextmanager
+@contextmanager
 def _downloads_replaced(spec: DatasetSpec) -> Iterator[None]:
     import tensorflow_datasets as tfds
 
@@ -87,7 +90,7 @@ def _downloads_replaced(spec: DatasetSpec) -> Iterator[None]:
         named = folder / str(asked).rpartition("/")[2]
         return named if named.exists() else folder
 
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         for way in ("download", "extract", "download_and_extract"):
             stack.enter_context(mock.patch.object(tfds.download.DownloadManager, way, local))
         yield
@@ -118,9 +121,10 @@ def _data_build(subject: DatasetSubject) -> str:
 
 def _data_source(subject: DatasetSubject) -> str:
     info = subject.spec.load_builder()(data_dir=subject.work / "unprepared").info
-    found = str(info.homepage or info.citation or "")
+    said = (str(text or "") for text in (info.homepage, info.citation))
     # Where a builder says none, tensorflow-datasets gives the page of its own catalog.
-    if not found or "tensorflow.org/datasets/catalog" in found:
+    found = next((text for text in said if text and _CATALOG not in text), "")
+    if not found:
         raise FaultError(
             f"Dataset '{subject.spec.name}' does not say where its data come from: give "
             "homepage='https://...' or citation='...' to the DatasetInfo in _info."

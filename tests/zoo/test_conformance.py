@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +14,7 @@ import pytest
 
 import zoo_registry
 from zoo.conformance import examinations
-from zoo_registry import ModelSpec, Registry, TensorSpec
+from zoo_registry import ModelSpec, Registry, TensorSpec, UnknownNameError
 from zoo_system.untouched import untouched
 
 
@@ -641,3 +645,106 @@ def test_recipes_are_trained_for_two_steps(fault, tmp_path, monkeypatch) -> None
     found = faults(examination)
     assert list(found) == ([name] if name else []), found
     assert found.get(name, "").startswith(message)
+
+
+# -- formats, trackers, launchers, and names ---------------------------------------------------
+
+TRACKER = """
+import zoo
+class Careless(zoo.Tracker):
+    "Counts epochs."
+    def epoch(self, number, metrics, ended):
+        self.count += 1
+"""
+FORMAT = """
+from zoo_export import Format
+WRONG = Format(name="wrong", suffix=".w", converter="acme_zoo:no", runtime="acme_zoo:run",
+               requires="", module="", summary="A format.")
+"""
+PARTS = {
+    "a format of nothing": (
+        "format",
+        FORMAT,
+        "WRONG",
+        "targets",
+        "Format 'probe' names what is not there: module 'acme_zoo' has no attribute 'no'. Correct",
+    ),
+    "a tracker that fails": (
+        "tracker",
+        TRACKER,
+        "Careless",
+        "follow",
+        "Following a training of two steps: ",
+    ),
+    "no tracker": (
+        "tracker",
+        "def probe(): 'Do nothing.'",
+        "probe",
+        "class",
+        "'probe' is no subclass of zoo.Tracker: make it one.",
+    ),
+    "a launcher of one": (
+        "launcher",
+        "def probe(job): 'Start workers.'",
+        "probe",
+        "signature",
+        "Launcher 'probe' cannot be called with a job and a number of workers: too many positional",
+    ),
+    "a launcher without a word": (
+        "launcher",
+        "def probe(job, number): pass",
+        "probe",
+        "documentation",
+        "'probe' says nothing of itself: give it a summary or a docstring.",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", PARTS)
+def test_other_parts_are_tried(fault, site, tmp_path, monkeypatch) -> None:
+    kind, text, target, name, message = PARTS[fault]
+    site.install("acme-zoo", f"[zoo.{kind}s]\nprobe = acme_zoo:{target}\n", acme_zoo=text)
+    examination = of_plugin(monkeypatch, tmp_path, getattr(zoo_registry, f"{kind}s"))
+    found = faults(without_imports(examination))
+    assert list(found) == [name], found
+    assert found[name].startswith(message)
+
+
+def test_a_name_is_all_that_has_it_and_a_mistyped_one_is_known() -> None:
+    def subjects(*words, **options):
+        return [each.subject for each in examinations(*words, **options)]
+
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        assert subjects("cifar10-cnn", work / "a") == ["model cifar10-cnn", "recipe cifar10-cnn"]
+        assert subjects("cifar10-cnn", work / "b", kind="recipe") == ["recipe cifar10-cnn"]
+        assert subjects("mlflow:logs", work / "c") == ["tracker mlflow:logs"]
+        assert subjects("digits-c?n", work / "d") == ["recipe digits-cnn"]
+        with pytest.raises(UnknownNameError) as caught:
+            subjects("digits-cn", work / "e")
+    assert str(caught.value) == (
+        "There is no name 'digits-cn'. Did you mean 'digits-cnn'? `zoo plugins` lists what other "
+        "packages bring."
+    )
+
+
+def test_pytest_makes_each_check_a_test_and_says_what_to_change(tmp_path) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "import zoo\n@zoo.register('probe-net')\ndef build():\n    raise OSError('no')\n"
+    )
+    words = ["-q", "-p", "no:cacheprovider", "-k", "license or build or save", "--zoo-check"]
+    command = [sys.executable, "-m", "pytest", *words]
+    ours, other = (
+        subprocess.run(
+            [*command, pattern], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        for pattern in ("probe-net", "probe-nett")
+    )
+    assert "2 failed, 3 skipped" in ours.stdout
+    assert "The spec of 'probe-net' states no licence: set license='Apache-2.0'" in ours.stdout
+    assert "OSError: no" in ours.stdout
+    assert "Traceback" not in ours.stdout
+    assert other.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: --zoo-check: There is no name 'probe-nett'. Did you mean 'probe-net'?" in (
+        other.stderr
+    )

@@ -61,8 +61,7 @@ def check(
     results = []
     with tempfile.TemporaryDirectory() as work:
         options: dict[str, Any] = {"task": task, "full_size": full_size, "formats": formats}
-        options["kind"] = kind
-        for examination in examinations(name, Path(work), **options):
+        for examination in examinations(name, Path(work), kind=kind, **options):
             for result in examination.results():
                 results.append(result)
                 on_result(result)

@@ -21,12 +21,8 @@ from zoo_models.sizing import abstract_model, size_of
 from zoo_registry import ModelSpec, TensorSpec, UnknownNameError
 from zoo_registry.specs import CLASSIFICATION
 
-TOLERANCE = 1e-5
-# Fraction of the loss that the gradient promises to take away in the one training step.
-STEP = 0.01
 # What a head of other classes than the default is built with.
 CLASSES = 5
-POLICIES = ("mixed_bfloat16", "mixed_float16")
 LAZY = (
     "let it name a ModelSpec whose builder is the text 'package.module:function', in a module "
     "that imports neither Keras nor what imports it."

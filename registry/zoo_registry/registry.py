@@ -76,7 +76,8 @@ class Registry(Generic[T]):
         self.catalogs = catalogs
         self._coerce = coerce
         self._verify = verify
-        self._grammar = re.compile(f"[a-z0-9]+([{re.escape(separator)}.][a-z0-9]+)*")
+        words = f"[a-z0-9]+([{re.escape(separator)}.][a-z0-9]+)*"
+        self._grammar = re.compile(rf"{words}(@([2-9]|[1-9]\d+))?")
         self._separator = separator
         self._aliases: dict[str, str] = {}
         self._values: dict[str, T] = {}
@@ -197,7 +198,7 @@ class Registry(Generic[T]):
         return MappingProxyType({name: self.owner(name) for name in self.names()})
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self._known()
+        return isinstance(name, str) and name.removesuffix("@1") in self._known()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -218,8 +219,10 @@ class Registry(Generic[T]):
         value = self._values[entry.qualified]
         successor = getattr(value, "deprecated_by", None)
         if successor:
+            removed_in = getattr(value, "removed_in", None)
+            until = f" '{entry.owner}' {removed_in} will not have it." if removed_in else ""
             warnings.warn(
-                f"{self.kind} '{name}' is deprecated: use '{successor}'.",
+                f"{self.kind} '{name}' is deprecated: use '{successor}'.{until}",
                 FutureWarning,
                 stacklevel=3,
             )
@@ -291,6 +294,10 @@ class Registry(Generic[T]):
         wanted = (plugin.group, plugin.name, plugin.distribution)
         found = (p for p in self.problems if (p.group, p.name, p.distribution) == wanted)
         return next(found, None)
+
+    def plugin(self, name: str) -> plugins.PluginEntry | None:
+        """Return the entry point that stands for a name; ``None`` if it comes from elsewhere."""
+        return self._find(name).plugin
 
     def owner(self, name: str) -> str:
         """Return the distribution that ``name`` comes from, without its version."""
@@ -367,6 +374,7 @@ class Registry(Generic[T]):
 
     def _find(self, name: str) -> Entry:
         own = self._own  # reading it makes the built-in aliases known
+        name = name.removesuffix("@1")  # the first version is the name itself
         owner, _, bare = self._aliases.get(name, name).rpartition("/")
         if bare in own and not own[bare].absent and owner in {"", BUILTIN_OWNER}:
             return own[bare]  # no plugin can hide it: none is looked for
@@ -439,7 +447,7 @@ class Registry(Generic[T]):
         between = " or ".join(f"'{each}'" for each in self._separator)
         return (
             f"'{name}' is not a {self.kind} name: use lower-case letters and digits, with "
-            f"{between} between words and '.' within a number."
+            f"{between} between words and '.' within a number; later versions end in '@2', '@3'..."
         )
 
 

@@ -17,8 +17,8 @@ _OF_PARTS = ("token-classification",)
 
 # What a spec's fields hold, beside its builder and its inputs.
 _TEXTS = ("name", "family", "summary", "paper", "license")
-_TEXTS_OR_NONE = ("weights", "converter", "deprecated_by")
-_LISTS = ("tasks", "tags", "aliases")
+_TEXTS_OR_NONE = ("weights", "converter", "deprecated_by", "removed_in")
+_LISTS = ("tasks", "tags", "aliases", "exports")
 _MAPPINGS = ("defaults", "reduced")
 _COUNTS = ("num_params", "macs")
 # A number of this size is nobody's count, and a float cannot hold it.
@@ -88,7 +88,10 @@ class ModelSpec:
             the graph.
         reduced: Overrides that make the same architecture small enough to train and to export
             within seconds; tests use them.
+        exports: ``FORMAT[:SCHEME]`` that the model is known to export to, each of which `zoo check`
+            tries; empty if it says nothing, and the built-in formats are tried.
         deprecated_by: The name to use instead; building still works and warns.
+        removed_in: The version of its package that will not have a deprecated name any more.
         origin: Filled in by the registry.
 
     Raises:
@@ -117,7 +120,9 @@ class ModelSpec:
     converter: str | None = None
     macs: int | None = None
     reduced: Mapping[str, Any] = field(default_factory=dict)
+    exports: tuple[str, ...] = ()
     deprecated_by: str | None = None
+    removed_in: str | None = None
     origin: Origin | None = None
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from zoo_system.errors import UsageError
 from zoo_system.quiet import quiet_tensorflow
 
 # Words of other libraries' names, none of which is a step up in a path.
-NAME_IN_CATALOG = re.compile(r"\w[\w.+-]*(/\w[\w.+-]*)*", re.ASCII)
+NAME_IN_CATALOG = re.compile(r"\w[\w.+@-]*(/\w[\w.+@-]*)*", re.ASCII)
 Say = Callable[[Mapping[str, Any]], None]
 
 

@@ -66,7 +66,7 @@ def test_a_name_outside_the_grammar_is_recorded(site) -> None:
     assert "Odd_Name" not in models.names()
     assert models.problems[0].reason.endswith(
         "'Odd_Name' is not a model name: use lower-case letters and digits, with '-' between words "
-        "and '.' within a number."
+        "and '.' within a number; later versions end in '@2', '@3'..."
     )
 
 

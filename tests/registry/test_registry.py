@@ -63,7 +63,7 @@ def test_name_grammar(name: str) -> None:
         new_registry().add(name, spec("x"))
     assert str(caught.value) == (
         f"'{name}' is not a model name: use lower-case letters and digits, with '-' between words "
-        "and '.' within a number."
+        "and '.' within a number; later versions end in '@2', '@3'..."
     )
 
 
@@ -115,6 +115,29 @@ def test_aliases_of_the_built_in_table() -> None:
     assert "litert" in formats
     assert formats.get("litert") is formats.get("tflite")
     assert "litert" not in formats.names()
+
+
+def test_versions_of_a_name_stand_beside_each_other(site) -> None:
+    site.install(
+        "acme-zoo",
+        "[zoo.models]\nprobe = acme_zoo:FIRST\nprobe@2 = acme_zoo:SECOND\nprobe@1 = acme_zoo:FIRST",
+        acme_zoo="FIRST = {'builder': 'a:b', 'deprecated_by': 'probe@2', 'removed_in': '3.0'}\n"
+        "SECOND = {'builder': 'a:c'}",
+    )
+    models = new_registry()
+    assert models.names("probe*") == ["probe", "probe@2"]
+    with pytest.warns(FutureWarning) as warned:
+        assert models.get("probe@1") == models.get("probe") == models.get("acme-zoo/probe@1")
+    assert str(warned[0].message) == (
+        "model 'probe@1' is deprecated: use 'probe@2'. 'acme-zoo' 3.0 will not have it."
+    )
+    assert (models.get("probe@2").target, models.get("acme-zoo/probe@2").name) == ("a:c", "probe@2")
+    assert "probe@1" in models
+    assert "probe@3" not in models
+    with pytest.raises(UnknownNameError, match=r"There is no model 'probe@3'. Did you mean 'probe"):
+        models.get("probe@3")
+    # The first version has one name.
+    assert [problem.name for problem in models.problems] == ["probe@1"]
 
 
 def test_deprecated_name_works_and_warns_with_the_new_one() -> None:

@@ -175,19 +175,23 @@ def main(out: Path, case: Case, names: Sequence[str], *, times: bool) -> None:
         keep(replace(row, cells={name: row.cells.get(name, left) for name in names}))
 
 
-def _export(
-    model: Any, case: Case, names: Sequence[str], out: Path, on_event: Callable[[Progress], None]
-) -> Bundle:
+def calibration_for(model: Any) -> dict[str, Any]:
+    """Return random inputs by name, enough to measure the ranges of activations on."""
     draws = [drawn_for(model, seed=1)]
     while sum(len(next(iter(draw.values()))) for draw in draws) < CALIBRATION_ROWS:
         draws.append(drawn_for(model, seed=1 + len(draws)))
-    calibration = {name: np.concatenate([draw[name] for draw in draws]) for name in draws[0]}
+    return {name: np.concatenate([draw[name] for draw in draws]) for name in draws[0]}
+
+
+def _export(
+    model: Any, case: Case, names: Sequence[str], out: Path, on_event: Callable[[Progress], None]
+) -> Bundle:
     return export(
         model,
         to=names,
         out=out,
         task=case.task,
-        calibration=calibration,
+        calibration=calibration_for(model),
         keep_going=True,
         time_limit=_EXPORT_LIMIT,
         on_event=on_event,

@@ -128,7 +128,9 @@ def show(name: str, as_json: bool, **sizes: Any) -> None:
             "tags": ", ".join(spec.tags),
             "builder": spec.target,
             "from": f"{spec.origin.distribution} {spec.origin.version}" if spec.origin else "",
+            "exports to": ", ".join(spec.exports),
             "use instead": spec.deprecated_by or "",
+            "removed in": spec.removed_in or "",
             "in Python": _snippet(name, spec),
         }
     )

@@ -70,7 +70,8 @@ GROUPS = {
     },
     "Extend": {
         "plugins": Command("zoo.cli.plugins:plugins", "List plugins and what is wrong with them."),
-        "check": Command("zoo.cli.plugins:check", "Try out what a model promises."),
+        "check": Command("zoo.cli.plugins:check", "Try out what models, data and recipes promise."),
+        "new-plugin": Command("zoo.cli.plugins:new_plugin", "Write a package of your own models."),
         "doctor": Command("zoo.cli.plugins:doctor", "Say what is wrong here, and how to fix it."),
         "completion": Command("zoo.cli.completing:completion", "Complete words in your shell."),
         "demo": Command("zoo.cli.demo:demo", "Train, export, verify and predict in a minute."),

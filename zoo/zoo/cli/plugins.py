@@ -1,19 +1,26 @@
-"""``zoo plugins``, ``zoo check`` and ``zoo doctor``: what works here, and what does not."""
+"""``zoo plugins``, ``check``, ``new-plugin`` and ``doctor``: what works here, and what does not."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import zoo_registry
 from zoo.cli.options import names_of
 from zoo.cli.output import as_json, next_step, print_json, print_table
-from zoo_registry import ZooError, formats
+from zoo_registry import ZooError
 from zoo_registry import plugins as discovery
 from zoo_registry.trial import Outcome, try_plugins
+from zoo_runtime.formats import find
+
+if TYPE_CHECKING:
+    from zoo.conformance import Result
 
 
 @dataclass(frozen=True)
@@ -104,42 +111,106 @@ def _warn_of_absent(entries: tuple[discovery.PluginEntry, ...]) -> None:
 
 
 @click.command()
-@click.argument("name", shell_complete=names_of("model"))
-@click.option("--task", help="Head [the model's first].")
-@click.option("--full-size", is_flag=True, help="As the model is named, not reduced for tests.")
+@click.argument(
+    "name", shell_complete=names_of("model", "recipe", "dataset", "format", "tracker", "launcher")
+)
+@click.option(
+    "--kind",
+    type=click.Choice([registry.kind for registry in zoo_registry.REGISTRIES]),
+    help="Of what has that name [all].",
+)
+@click.option("--task", help="Of models: the head [the first].")
+@click.option("--full-size", is_flag=True, help="Models as they are named, not reduced for tests.")
 @click.option(
     "--to",
     "wanted",
     shell_complete=names_of("format"),
-    help="Formats with commas, or none [all that are built in].",
+    help="Of models: formats with commas, or none [those that it claims, else all built-in ones].",
 )
 @as_json
 def check(
-    *, name: str, task: str | None, full_size: bool, wanted: str | None, as_json: bool
+    *,
+    name: str,
+    kind: str | None,
+    task: str | None,
+    full_size: bool,
+    wanted: str | None,
+    as_json: bool,
 ) -> None:
-    """Try out what every model promises: build, run, save, clone, train, export."""
-    from zoo.conformance import Step, check
+    """Try out what a model, recipe, data set, format, tracker or launcher promises.
+
+    NAME may be a pattern, such as 'acme-zoo/*' for all that a plugin brings. Every declared fact is
+    compared with what is built, exported or trained; data sets are prepared and recipes trained on
+    a few examples. Each fault says what to change. `pytest --zoo-check NAME` does the same.
+    """
+    from zoo.conformance import check
 
     to = None if wanted is None else [] if wanted == "none" else wanted.split(",")
-    to = to and [formats.get(word.strip()).name for word in to]
+    to = to and [find(word).name for word in to]
 
-    def show(step: Step) -> None:
-        click.echo(f"{step.name}: {'ok' if step.ok else 'FAILED'}", err=True)
+    def show(result: Result) -> None:
+        state = "ok" if result.ok else "FAILED"
+        click.echo(f"{result.subject}: {result.name}: {state}", err=True)
 
-    steps = check(name, task=task, full_size=full_size, formats=to, on_step=show)
+    options: dict[str, Any] = {"kind": kind, "task": task, "full_size": full_size, "formats": to}
+    results = check(name, **options, on_result=show)
     if as_json:
-        print_json([asdict(step) for step in steps])
+        print_json([asdict(result) for result in results])
     else:
+        _print_results(results)
+    failed = [f"{result.name} of {result.subject}" for result in results if not result.ok]
+    if failed:
+        raise ZooError(f"To be corrected: {', '.join(failed)}.")
+    if not as_json and name in zoo_registry.models:
+        next_step(f"zoo export {name} --to tflite")
+
+
+def _print_results(results: Sequence[Result]) -> None:
+    for subject in dict.fromkeys(result.subject for result in results):
+        click.echo(click.style(f"\n{subject}", bold=True))
         print_table(
-            ("STEP", "RESULT", "SECONDS", "DETAIL"),
-            [(s.name, "ok" if s.ok else "FAILED", f"{s.seconds:.1f}", s.detail) for s in steps],
+            ("CHECK", "RESULT", "SECONDS", "DETAIL"),
+            [
+                (r.name, "ok" if r.ok else "FAILED", f"{r.seconds:.1f}", r.detail)
+                for r in results
+                if r.subject == subject
+            ],
             right=("SECONDS",),
         )
-    failed = [step.name for step in steps if not step.ok]
-    if failed:
-        raise ZooError(f"Model '{name}' failed: {', '.join(failed)}.")
-    if not as_json:
-        next_step(f"zoo export {name} --to tflite")
+
+
+@click.command("new-plugin")
+@click.argument("name")
+@click.option(
+    "--kind",
+    "kinds",
+    help="What it brings: model, dataset, recipe, format, tracker, with commas "
+    "[model,dataset,recipe].",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Where its folder is made [here].",
+)
+@as_json
+def new_plugin(*, name: str, kinds: str | None, folder: Path, as_json: bool) -> None:
+    """Write a package that brings models, data or formats of your own.
+
+    It is complete: a small model with its spec, a recipe, a data set, a card, tests that run the
+    conformance kit, and the settings of CI, ruff and mypy. Change what is inside.
+    """
+    from zoo.scaffold import USUAL, new_plugin
+
+    wanted = USUAL if kinds is None else [word.strip() for word in kinds.split(",")]
+    written = new_plugin(name, kinds=wanted, parent=folder)
+    if as_json:
+        print_json(written)
+        return
+    home = folder / name
+    print_table(("FILE", "WHAT"), [(str(home / path), what) for path, what in written.items()])
+    install = f"python -m pip install --editable {shlex.quote(str(home))}"
+    next_step(f"{install}, then zoo check '{discovery.normalized(name)}/*'")
 
 
 @click.command()

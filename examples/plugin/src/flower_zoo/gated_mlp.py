@@ -11,7 +11,18 @@ def gated_mlp(
     num_classes: int = 3,
     task: str = "classification",
 ) -> keras.Model:
-    """Build an MLP whose hidden layer is a SwiGLU, silu(x W) * (x V)."""
+    """Build an MLP whose hidden layer is a SwiGLU, silu(x W) * (x V).
+
+    Args:
+        num_features: Size of the input.
+        hidden_dim: Width of the hidden layer.
+        num_classes: Size of the logits.
+        task: Its one head.
+
+    Returns:
+        A model of ``features`` float32 (batch, num_features) that gives ``logits`` float32
+        (batch, num_classes).
+    """
     features = keras.Input((num_features,), name="features")
     x = layers.BatchNormalization(name="scale")(features)
     gate = layers.Dense(hidden_dim, activation="silu", name="gate")(x)

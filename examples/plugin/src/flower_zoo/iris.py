@@ -12,6 +12,7 @@ class IrisFlowers(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
+            homepage="https://doi.org/10.24432/C56C76",
             features=tfds.features.FeaturesDict(
                 {
                     "features": tfds.features.Tensor(shape=(4,), dtype=np.float32),

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from zoo_runtime.generation.generator import Decoders, TextGenerator
 
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
+# The plot of its history.
+CURVES = "curves.png"
 # What a run is to replace, until it is known that it can.
 REPLACED = ".replaced"
 # Called with the index of an epoch, from 0, and its metrics by name.
@@ -65,20 +67,33 @@ class Run:
 
     def __repr__(self) -> str:
         """Return what a person wants to know of it, in a few lines."""
+        rows = "".join(f"\n  {name:<8} {value}" for name, value in self._facts().items())
+        return f"Run '{self}'{rows}"
+
+    def _repr_html_(self) -> str:
+        """Return the same as a table, and the curves of the training, for notebooks."""
+        from base64 import b64encode
+        from html import escape
+
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in self._facts().items()
+        )
+        table = f"<table><caption>Run {escape(str(self))}</caption>{rows}</table>"
+        curves = self.path / CURVES
+        if not curves.is_file():
+            return table
+        data = b64encode(curves.read_bytes()).decode()
+        return f'{table}<img alt="metrics by epoch" src="data:image/png;base64,{data}">'
+
+    def _facts(self) -> dict[str, str]:
         found = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
-        rows = {
+        return {
             "recipe": self.name,
             "model": f"{self.info.model.name}, {self.task}",
             "status": self.status,
             "test": found or "not measured",
         }
-        return f"Run '{self}'" + "".join(f"\n  {name:<8} {rows[name]}" for name in rows)
-
-    def _repr_html_(self) -> str:
-        """Return what was trained, its metrics and its curves, for notebooks."""
-        from zoo_recipes.reporting.report import summary
-
-        return summary(self)
 
     @property
     def status(self) -> str:

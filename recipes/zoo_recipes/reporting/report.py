@@ -184,16 +184,6 @@ def page(run: Run) -> str:
     return document(f"Run {run.path.name}", body, _REPORT_STYLE)
 
 
-def summary(run: Run) -> str:
-    """Return what a notebook shows of a run: its verdict, metrics and curves."""
-    pieces = [
-        f"<p><b>Run {escape(str(run))}</b>: {escape(facts.verdict(run))}</p>",
-        table([(name, f"{value:.4f}") for name, value in run.metrics.items()]),
-        *_curves(run),
-    ]
-    return "\n".join(pieces)
-
-
 def _section(title: str, pieces: Iterable[str]) -> list[str]:
     found = list(pieces)
     return [f"<h2>{title}</h2>", *found] if found else []

@@ -18,7 +18,7 @@ from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.distributed.cluster import Ranks, telling_of_loss
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import MODEL, OnEpoch, Record, StoppedError, asset_of, open_trained
+from zoo_recipes.run import CURVES, MODEL, OnEpoch, Record, StoppedError, asset_of, open_trained
 from zoo_recipes.tasks.boxes import Scenes
 from zoo_recipes.tasks.objectives import UNLABELLED, label_feature, make_assets, make_source
 from zoo_recipes.trackers.tracking import Made, tracked
@@ -205,7 +205,7 @@ def _save_curves(recipe: Recipe, history: dict[str, list[float]], record: Record
 
     results = "  ".join(f"{name} {value:.4f}" for name, value in record.info.metrics.items())
     title = f"{recipe.name}, seed {recipe.seed}: test {results}"
-    write(record.folder / "curves.png", lambda path: draw_curves(history, title, path))
+    write(record.folder / CURVES, lambda path: draw_curves(history, title, path))
 
 
 @contextmanager

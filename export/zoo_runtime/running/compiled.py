@@ -99,6 +99,7 @@ class CompiledFile:
         self._lock.argtypes = [ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p), ctypes.c_int]
         self._unlock.argtypes = [ctypes.c_void_p]
         self._inputs: dict[tuple[Any, ...], tuple[Any, Array]] = {}
+        self._buffers: list[list[dict[str, Any]]] = []
         self._has_run = False
 
     def __del__(self) -> None:
@@ -113,11 +114,15 @@ class CompiledFile:
             key: self._with_array(self._model.create_output_buffer_by_name(name, key), row)
             for key, row in self._model.get_output_tensor_details(name).items()
         }
-        buffers = [{key: buffer for key, (buffer, _) in rows.items()} for rows in (taken, given)]
+        # Held here alone: all that is LiteRT's goes at once.
+        at = len(self._buffers)
+        self._buffers.append(
+            [{key: buffer for key, (buffer, _) in rows.items()} for rows in (taken, given)]
+        )
 
         def run() -> None:
             with contextlib.nullcontext() if self._has_run else quiet_litert():
-                self._model.run_by_name(name, *buffers)
+                self._model.run_by_name(name, *self._buffers[at])
             self._has_run = True
 
         return LiteRTFunction(

@@ -14,7 +14,14 @@ from typing import Any
 
 import zoo_registry
 from zoo.conformance.checks import Check, Examination, FaultError, Result
-from zoo_registry import ModelSpec, PluginError, Registry, UnknownNameError, did_you_mean
+from zoo_registry import (
+    ModelSpec,
+    PluginError,
+    Registry,
+    UnknownNameError,
+    did_you_mean,
+    meaning_of,
+)
 from zoo_registry.plugins import PluginEntry
 from zoo_system.untouched import untouched
 
@@ -106,8 +113,9 @@ def _matching(pattern: str, kind: str | None) -> list[tuple[Registry[Any], str]]
         found = [(each, pattern) for each in registries if pattern.partition(":")[0] in each]
     if not found:
         names = [name for each in registries for name in each.names()]
+        known = meaning_of(pattern, kind or "") or did_you_mean(pattern, names)
         raise UnknownNameError(
-            f"There is no {kind or 'name'} '{pattern}'.{did_you_mean(pattern, names)} "
+            f"There is no {kind or 'name'} '{pattern}'.{known} "
             "`zoo plugins` lists what other packages bring."
         )
     return found

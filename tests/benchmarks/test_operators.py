@@ -26,7 +26,7 @@ ON_NAN = {
 }
 # Every so many of what works and of what is refused is tried: all of it is in the table, which
 # `python -m benchmarks.support.operators` measures.
-EVERY_WORKING, EVERY_REFUSED = 3, 8
+EVERY_WORKING, EVERY_REFUSED = 5, 8
 RAW = ("Traceback", "object has no attribute", "\x1b")
 
 

@@ -2,8 +2,6 @@
 
 import inspect
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,30 +80,3 @@ def test_every_promise_but_export(name, task, tmp_path):
     once = of_first if task != models.get(name).tasks[0] else set()
     results = [examination.result(each) for each in examination.checks if each not in once]
     assert not [result for result in results if not result.ok]
-
-
-# Most memory of the check, in GB. Others take longer: their files are in the support matrix.
-FULL_SIZE = {"mobilenet-v3-small": 3}
-
-
-def free_memory():
-    """Return how many GB this process may still use, in a container too."""
-    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    free = 1024 * int(lines["MemAvailable"].split()[0])
-    group = Path("/sys/fs/cgroup")
-    limit = group / "memory.max"
-    if limit.is_file() and (text := limit.read_text().strip()) != "max":
-        free = min(free, int(text) - int((group / "memory.current").read_text()))
-    return free / 1e9
-
-
-# One after the other, and each in a process that gives its memory back.
-@pytest.mark.slow
-@pytest.mark.xdist_group("full-size")
-@pytest.mark.parametrize(("name", "memory"), FULL_SIZE.items())
-def test_every_promise_at_full_size(name, memory):
-    if free_memory() < memory:
-        pytest.skip(f"needs {memory} GB of memory; {free_memory():.1f} are free")
-    command = [sys.executable, "-m", "zoo.cli", "check", name, "--kind", "model", "--full-size"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -367,7 +367,6 @@ print(digest.hexdigest(), sorted(run.metrics.items()))
     ("name", "overrides"),
     [
         ("digits-cnn", QUICK),
-        ("language-id-transformer", ["fit.epochs=1", "dataset.train=train[:5%]"]),
         ("language-id-bert", ["fit.epochs=1", "dataset.train=train[:5%]", "model.hidden_dim=16"]),
         ("pydoc-gpt", ["fit.epochs=1", "dataset.train=train[:20%]", "dataset.test=test[:20%]"]),
     ],

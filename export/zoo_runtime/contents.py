@@ -19,6 +19,7 @@ from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ArrayStep, LookupStep, Step, TableStep, TokenizeStep
 from zoo_runtime.running import Options, Runner, open_runner, opened
 from zoo_runtime.tensors import Arrays, Tensor, fits_shape
+from zoo_runtime.trained import as_lines, as_table
 from zoo_system import folders
 from zoo_system.durable import sha256
 from zoo_system.folders import is_plain_name
@@ -53,18 +54,11 @@ class Contents:
 
     def __repr__(self) -> str:
         """Return what a person wants to know of it, in a few lines."""
-        rows = "".join(f"\n  {name:<8} {value}" for name, value in self._facts())
-        return f"Bundle '{self}'{rows}"
+        return as_lines(f"Bundle '{self}'", self._facts())
 
     def _repr_html_(self) -> str:
         """Return the same as a table, for notebooks."""
-        from html import escape
-
-        rows = "".join(
-            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
-            for name, value in self._facts()
-        )
-        return f"<table><caption>Bundle {escape(str(self))}</caption>{rows}</table>"
+        return as_table(f"Bundle '{self}'", self._facts())
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         yield "model", f"{self.name}, {self.task}" if self.task else self.name

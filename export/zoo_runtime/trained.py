@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -129,3 +129,22 @@ def predictions(
     assets = trained.assets
     arrays, ends = prepare(preprocessor_of(trained, assets), raws)
     return answer(trained, assets, runner.run(arrays), raws=raws, ends=ends, top_k=top_k)
+
+
+def as_lines(title: str, facts: Iterable[tuple[str, str]]) -> str:
+    """Return what is known of a run or a bundle in a few lines.
+
+    Example:
+        >>> print(as_lines("Run 'a'", [("recipe", "digits-cnn")]))
+        Run 'a'
+          recipe   digits-cnn
+    """
+    return "\n".join([title, *(f"  {name:<8} {value}" for name, value in facts)])
+
+
+def as_table(title: str, facts: Iterable[tuple[str, str]]) -> str:
+    """Return the same as HTML, for notebooks."""
+    from html import escape
+
+    rows = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts)
+    return f"<table><caption>{escape(title)}</caption>{''.join(rows)}</table>"

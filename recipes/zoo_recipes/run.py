@@ -21,7 +21,7 @@ from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info, resuming
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import Tensor
-from zoo_runtime.trained import KERAS, check_keras, predictions
+from zoo_runtime.trained import KERAS, as_lines, as_table, check_keras, predictions
 from zoo_system import folders
 from zoo_system.durable import sha256, unwritable, write_text
 from zoo_system.errors import first_line
@@ -67,33 +67,25 @@ class Run:
 
     def __repr__(self) -> str:
         """Return what a person wants to know of it, in a few lines."""
-        rows = "".join(f"\n  {name:<8} {value}" for name, value in self._facts().items())
-        return f"Run '{self}'{rows}"
+        return as_lines(f"Run '{self}'", self._facts())
 
     def _repr_html_(self) -> str:
         """Return the same as a table, and the curves of the training, for notebooks."""
         from base64 import b64encode
-        from html import escape
 
-        rows = "".join(
-            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
-            for name, value in self._facts().items()
-        )
-        table = f"<table><caption>Run {escape(str(self))}</caption>{rows}</table>"
+        table = as_table(f"Run '{self}'", self._facts())
         curves = self.path / CURVES
         if not curves.is_file():
             return table
         data = b64encode(curves.read_bytes()).decode()
         return f'{table}<img alt="metrics by epoch" src="data:image/png;base64,{data}">'
 
-    def _facts(self) -> dict[str, str]:
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "recipe", self.name
+        yield "model", f"{self.info.model.name}, {self.task}"
+        yield "status", self.status
         found = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
-        return {
-            "recipe": self.name,
-            "model": f"{self.info.model.name}, {self.task}",
-            "status": self.status,
-            "test": found or "not measured",
-        }
+        yield "test", found or "not measured"
 
     @property
     def status(self) -> str:

@@ -6,6 +6,7 @@ import importlib.machinery
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.machinery import ModuleSpec
@@ -79,6 +80,26 @@ def quiet_litert() -> AbstractContextManager[None]:
     return standard_error_without(b"INFO: ", b"WARNING: [npu_registry.cc")
 
 
+# Of two threads, the later one would put back the file of the earlier one.
+_ALONE = threading.RLock()
+
+
+@contextmanager
+def _kept_error() -> Iterator[int | None]:
+    """Yield another descriptor of standard error; ``None`` where the process has none."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, ValueError):
+        yield None
+        return
+    try:
+        yield kept
+    finally:
+        os.close(kept)
+
+
 def _nameless_file() -> BinaryIO:
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("standard error"), "w+b")
@@ -98,9 +119,10 @@ def standard_error_without(*beginnings: bytes) -> Iterator[None]:
         >>> with standard_error_without(b"INFO: "):
         ...     _ = os.write(2, b"INFO: nobody reads this")
     """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with _nameless_file() as held:
+    with _ALONE, _kept_error() as kept, _nameless_file() as held:
+        if kept is None:
+            yield
+            return
         os.dup2(held.fileno(), 2)
         left_out: tuple[bytes, ...] | None = None
         try:
@@ -108,7 +130,6 @@ def standard_error_without(*beginnings: bytes) -> Iterator[None]:
             left_out = beginnings
         finally:
             os.dup2(kept, 2)
-            os.close(kept)
             held.seek(0)
             for line in held:
                 if left_out is None or not line.startswith(left_out):

@@ -22,11 +22,12 @@ from zoo_export.reading.source import Source, read_source
 from zoo_registry import UsageError
 from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle
+from zoo_runtime.contents import mark_of_artifact
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.formats import FLOAT32, FORMATS, Format, find
 from zoo_runtime.generation.files import GENERATING
 from zoo_runtime.tensors import Array
-from zoo_runtime.verifying import remember
+from zoo_runtime.tried import remember
 from zoo_system.untouched import untouched
 
 TIME_LIMIT = 1800.0
@@ -197,7 +198,7 @@ def export(
                 cache.keep(key, work / "bundle")
         bundle = put_in_place(work, folder, force=force)
     for artifact in bundle.artifacts:
-        remember(bundle, artifact)
+        remember(mark_of_artifact(bundle, artifact))
     return bundle
 
 

@@ -16,6 +16,7 @@ from zoo_runtime import files
 from zoo_runtime.answers.prediction import Prediction
 from zoo_runtime.contents import (
     Contents,
+    mark_of_artifact,
     open_decoders_unverified,
     open_unverified,
     read_contents,
@@ -26,8 +27,8 @@ from zoo_runtime.manifest import MANIFEST, TRAIN_FORMAT, Artifact
 from zoo_runtime.running import Options, Runner, check_installed, check_threads
 from zoo_runtime.tensors import Array, Arrays
 from zoo_runtime.trained import KERAS, predictions
+from zoo_runtime.tried import remember, was_tried
 from zoo_runtime.verification import Verification, why
-from zoo_runtime.verifying import ensure_verified, remember, try_artifact
 
 if TYPE_CHECKING:
     from zoo_runtime.generation.by_runtime import Generator
@@ -92,7 +93,10 @@ class Bundle(Contents):
         check_threads(options.threads)
         check_installed(find(artifact.format))
         path = files.safe_path(self.path, artifact.path)
-        if not self.trusted:
+        if not self.trusted and not was_tried(mark_of_artifact(self, artifact, options)):
+            # For the first time alone: predictions begin without it.
+            from zoo_runtime.verifying import ensure_verified
+
             ensure_verified(self, artifact, options)
         with self.as_recorded(artifact.path):
             yield path
@@ -203,9 +207,11 @@ class Bundle(Contents):
             UsageError: The file is there already.
             BundleError: A file of the bundle is not the one of its manifest.
         """
+        from zoo_runtime.zipped import pack
+
         names = list(self.manifest.files)
         with self._recorded(names):
-            return files.pack(self.path, names, Path(path), force=force)
+            return pack(self.path, names, Path(path), force=force)
 
     def trainer(self, threads: int | None = None) -> Trainer:
         """Return a model whose head learns from examples of this device; each call loads anew.
@@ -260,7 +266,9 @@ def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
     folder = Path(path)
     if not folder.is_file():
         return _bundle(read_contents(folder, trusted=trusted))
-    unpacked = files.unpack(folder)
+    from zoo_runtime.zipped import unpack
+
+    unpacked = unpack(folder)
     try:
         bundle = _bundle(read_contents(unpacked, trusted=trusted, origin=folder))
     except BaseException:
@@ -306,6 +314,8 @@ def verify(
         >>> [row.ok for row in verify(bundle)]
         [True]
     """
+    from zoo_runtime.verifying import try_artifact
+
     if not isinstance(bundle, Bundle):
         bundle = load_bundle(bundle)
     if provider is not None and runtime is None:
@@ -320,5 +330,5 @@ def verify(
             f"Bundle '{bundle}' does not give what Keras gave. {'; '.join(failed)}.", results
         )
     for artifact in artifacts:
-        remember(bundle, artifact, options)
+        remember(mark_of_artifact(bundle, artifact, options))
     return results

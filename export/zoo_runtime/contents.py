@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_registry import UsageError, did_you_mean
+from zoo_registry.plugins import version_of
 from zoo_runtime import files
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import find
@@ -17,9 +20,10 @@ from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Decod
 from zoo_runtime.optional import is_installed, source
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ArrayStep, LookupStep, Step, TableStep, TokenizeStep
-from zoo_runtime.running import Options, Runner, open_runner, opened
+from zoo_runtime.running import AS_USUAL, Options, Runner, open_runner, opened
 from zoo_runtime.tensors import Arrays, Tensor, fits_shape
 from zoo_runtime.trained import as_lines, as_table
+from zoo_runtime.tried import mark_of
 from zoo_system import folders
 from zoo_system.durable import sha256
 from zoo_system.folders import is_plain_name
@@ -274,6 +278,20 @@ _MOST_BATCHES, _LONGEST_TEXT = 64, 1 << 20
 _MASK = "padding_mask"
 # An output whose last axis has an entry for each label.
 _CLASSES = ("logits", "heatmap")
+
+
+def mark_of_artifact(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> Path:
+    """Return what notes that these very bytes were verified on this machine, opened in this way."""
+    needed = find(artifact.format).requires
+    words = (artifact.format, needed, version_of(needed), json.dumps(asdict(options)))
+    return mark_of(digest_of(bundle.manifest, artifact).encode(), " ".join(words).encode())
+
+
+def digest_of(manifest: Manifest, artifact: Artifact) -> str:
+    """Return what identifies an artifact, with all that its bundle's manifest has of it."""
+    # The manifest has the hash of every file.
+    alone = replace(manifest, artifacts=(artifact,))
+    return hashlib.sha256(alone.to_json().encode()).hexdigest()
 
 
 def check_agreement(folder: Path, manifest: Manifest) -> None:

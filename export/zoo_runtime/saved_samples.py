@@ -16,8 +16,8 @@ from zoo_registry import UsageError
 from zoo_runtime.columns import Scale, as_columns
 from zoo_runtime.comparing import has_columns
 from zoo_runtime.errors import BundleError
-from zoo_runtime.files import check_ratio
 from zoo_runtime.tensors import Array, Arrays, Tensor, fits_shape
+from zoo_runtime.zipped import check_ratio
 
 GIVEN, EXAMPLE, DRAWN, BESIDE, EDGE = "given", "example", "drawn", "beside", "edge"
 

@@ -8,9 +8,7 @@ not seen are first run in a child process with bounds, on texts made of what the
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,10 +16,8 @@ from typing import Any
 
 from zoo_registry.plugins import version_of
 from zoo_runtime.optional import need
-from zoo_system import processes
+from zoo_runtime.tried import mark_of, remember, was_tried
 from zoo_system.errors import UsageError
-from zoo_system.folders import cache_folder
-from zoo_system.processes import signal_name
 
 TIME_LIMIT = 60.0
 # A tokenizer of a million words has 80 MB.
@@ -32,7 +28,6 @@ _USUAL = "aZ0 \n\t.,!'-_/é中😀"
 _PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder", "added_tokens")
 _OPAQUE = "precompiled_charsmap"
 _NOT_ITS_OWN = (KeyboardInterrupt, SystemExit, GeneratorExit)
-_tried: set[str] = set()
 
 
 def open_tokenizer(path: Path) -> Any:
@@ -103,7 +98,7 @@ def decoded(tokenizer: Any, rows: Iterable[Sequence[int]], **options: Any) -> li
 
 def trust(text: str) -> None:
     """Note that a tokenizer's file was made in this process, so that it is not tried."""
-    _remember(_mark(text.encode()))
+    remember(_mark(text.encode()))
 
 
 def _read(path: Path) -> bytes:
@@ -119,8 +114,13 @@ def _read(path: Path) -> bytes:
 
 def _ensure_tried(path: Path, content: bytes) -> None:
     mark = _mark(content)
-    if mark.name in _tried or mark.is_file():
+    if was_tried(mark):
         return
+    # For the first time alone: predictions begin without them.
+    import subprocess
+
+    from zoo_system import processes
+
     try:
         done = processes.run(__name__, str(path), mark.name, time_limit=TIME_LIMIT)
     except subprocess.TimeoutExpired as error:
@@ -132,30 +132,20 @@ def _ensure_tried(path: Path, content: bytes) -> None:
         raise UsageError(
             f"Tokenizer '{path}' cannot be tried in another process: {error}"
         ) from error
-    if done.returncode:
-        raise UsageError(f"'{path}' is not a tokenizer file: {_cause(done)}")
-    _remember(mark)
-
-
-def _cause(done: subprocess.CompletedProcess[str]) -> str:
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 1 and lines:
-        return lines[-1]
-    name = f"exit code {done.returncode}" if done.returncode > 0 else signal_name(-done.returncode)
-    return f"it ended the process that tried it ({name}): it is damaged or hostile."
+    code, lines = done.returncode, done.stdout.strip().splitlines()
+    if code == 1 and lines:
+        raise UsageError(f"'{path}' is not a tokenizer file: {lines[-1]}")
+    if code:
+        name = f"exit code {code}" if code > 0 else processes.signal_name(-code)
+        raise UsageError(
+            f"'{path}' is not a tokenizer file: it ended the process that tried it ({name}): it "
+            "is damaged or hostile."
+        )
+    remember(mark)
 
 
 def _mark(content: bytes) -> Path:
-    digest = hashlib.sha256(content)
-    digest.update(f"tokenizers {version_of('tokenizers')}".encode())
-    return cache_folder() / "tried" / digest.hexdigest()
-
-
-def _remember(mark: Path) -> None:
-    _tried.add(mark.name)
-    with contextlib.suppress(OSError):  # a device without a home: it is tried again next time
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
+    return mark_of(content, f"tokenizers {version_of('tokenizers')}".encode())
 
 
 def _units(content: bytes) -> list[str]:
@@ -198,6 +188,8 @@ def _try(content: bytes) -> None:
 
 def main(path: str, wanted: str) -> None:
     """Try one file; what is wrong with it is the last line that is printed."""
+    from zoo_system import processes
+
     content = _read(Path(path))
     processes.limit_memory(_MEMORY + _TIMES_BYTES * len(content))
     try:

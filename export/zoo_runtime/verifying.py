@@ -14,7 +14,6 @@ may do what the user may. That no file of a model asks for more than computing i
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import json
 import subprocess
@@ -26,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from zoo_registry import UsageError, ZooError, load_target
-from zoo_registry.plugins import version_of
 from zoo_runtime import files, schema
 from zoo_runtime.columns import Scale
 from zoo_runtime.comparing import (
@@ -40,6 +38,8 @@ from zoo_runtime.comparing import (
 )
 from zoo_runtime.contents import (
     Contents,
+    digest_of,
+    mark_of_artifact,
     open_decoders_unverified,
     open_unverified,
     read_contents,
@@ -47,7 +47,7 @@ from zoo_runtime.contents import (
 from zoo_runtime.errors import BundleError, ExportError, VerificationError
 from zoo_runtime.formats import Format, find
 from zoo_runtime.generation.files import LOGITS
-from zoo_runtime.manifest import ASSETS, EDGES, SAMPLES, TRAIN_FORMAT, Artifact, Manifest
+from zoo_runtime.manifest import ASSETS, EDGES, SAMPLES, TRAIN_FORMAT, Artifact
 from zoo_runtime.preprocessing_checks import check_preprocessing
 from zoo_runtime.running import AS_USUAL, Options, Runner, check_installed
 from zoo_runtime.saved_samples import (
@@ -63,9 +63,9 @@ from zoo_runtime.saved_samples import (
     reduced,
 )
 from zoo_runtime.tensors import Array, Arrays, Tensor, evenly, fits
+from zoo_runtime.tried import remember
 from zoo_runtime.verification import Comparison, Fit, Verification, why
 from zoo_system import processes
-from zoo_system.folders import cache_folder
 from zoo_system.processes import signal_name
 
 
@@ -275,7 +275,7 @@ def try_artifact(
     words = [
         str(bundle.path),
         artifact.format,
-        _digest(bundle.manifest, artifact),
+        digest_of(bundle.manifest, artifact),
         json.dumps(asdict(options)),
     ]
     prepare = partial(_import_runtime, fmt)
@@ -320,23 +320,8 @@ def _answer(done: subprocess.CompletedProcess[str]) -> Any:
         return None
 
 
-def was_tried(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> bool:
-    """Return whether these very bytes were verified on this machine, opened in this way."""
-    return _mark(bundle, artifact, options).is_file()
-
-
-def remember(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> None:
-    """Note that an artifact was verified, so that it is not run again."""
-    mark = _mark(bundle, artifact, options)
-    try:
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-    except OSError:
-        return  # a device without a home: it is run again next time
-
-
 def ensure_verified(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> None:
-    """Verify one artifact, unless these bytes were verified on this machine before.
+    """Verify one artifact in a child process, and remember that.
 
     Args:
         bundle: The bundle.
@@ -347,8 +332,6 @@ def ensure_verified(bundle: Contents, artifact: Artifact, options: Options = AS_
         BundleError: It ends the process that runs it.
         VerificationError: It disagrees with Keras.
     """
-    if was_tried(bundle, artifact, options):
-        return
     verification = try_artifact(bundle, artifact, options)
     if not verification.ok:
         raise VerificationError(
@@ -356,7 +339,7 @@ def ensure_verified(bundle: Contents, artifact: Artifact, options: Options = AS_
             f"{why(verification)}.",
             [verification],
         )
-    remember(bundle, artifact, options)
+    remember(mark_of_artifact(bundle, artifact, options))
 
 
 def main(folder: str, format_name: str, digest: str, options: str) -> None:
@@ -365,7 +348,7 @@ def main(folder: str, format_name: str, digest: str, options: str) -> None:
     try:
         bundle = read_contents(Path(folder), trusted=True)
         artifact = bundle.artifact(format_name)
-        if _digest(bundle.manifest, artifact) != digest:
+        if digest_of(bundle.manifest, artifact) != digest:
             raise BundleError(f"The manifest of bundle '{bundle}' was changed since it was loaded.")
         size = files.size_of(files.safe_path(bundle.path, artifact.path))
         processes.limit_memory(_MEMORY + _TIMES_BYTES * size)
@@ -386,21 +369,6 @@ def _exercise(bundle: Contents, artifact: Artifact, options: Options) -> Verific
         path = files.safe_path(bundle.path, artifact.path)
         open_trainer(path, threads=options.threads).rehearse(sample)
     return verification
-
-
-def _mark(bundle: Contents, artifact: Artifact, options: Options) -> Path:
-    row = find(artifact.format)
-    # The manifest has the hash of every file.
-    digest = hashlib.sha256(_digest(bundle.manifest, artifact).encode())
-    words = (row.name, row.requires, version_of(row.requires), json.dumps(asdict(options)))
-    digest.update(" ".join(words).encode())
-    return cache_folder() / "tried" / digest.hexdigest()
-
-
-def _digest(manifest: Manifest, artifact: Artifact) -> str:
-    """Return what identifies an artifact, with all that its bundle's manifest has of it."""
-    alone = replace(manifest, artifacts=(artifact,))
-    return hashlib.sha256(alone.to_json().encode()).hexdigest()
 
 
 def _cause(done: subprocess.CompletedProcess[str]) -> str:

@@ -17,10 +17,10 @@ import zoo_runtime.files
 import zoo_runtime.verifying
 from zoo_export import BundleError, VerificationError, load_bundle, verify
 from zoo_registry import UsageError
-from zoo_runtime.files import unpack
 from zoo_runtime.manifest import seal
 from zoo_runtime.running.operators import check_onnx
 from zoo_runtime.saved_samples import load_arrays
+from zoo_runtime.zipped import unpack
 
 ROOT = Path(__file__).parents[3]
 SOURCES = [

@@ -132,7 +132,7 @@ def export(
     from zoo_export.exporting import choose_formats, default_folder
     from zoo_export.exporting import export as export_model
     from zoo_runtime.errors import ExportError
-    from zoo_runtime.files import check_zip
+    from zoo_runtime.zipped import check_zip
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}

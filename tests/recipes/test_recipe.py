@@ -51,6 +51,7 @@ def test_the_promised_recipes_are_there():
         *("mnist-mlp", "mnist-lenet5", "fashion-mnist-cnn"),
         *("cifar10-cnn", "cifar10-resnet20", "cifar10-resnet56"),
         *("imagenet-resnet50", "imagenet-mobilenet-v3-small", "imagenet-vit-small"),
+        *("photos-mobilenet", "photos-resnet", "texts-bert"),
         *("flowers-transfer", "imdb-lstm", "imdb-bert", "sst2-bert", "ag-news-transformer"),
         *("conll-bert-ner", "squad-bert-qa", "pretrain-bert-mlm-nsp"),
         "wikitext-gpt2",

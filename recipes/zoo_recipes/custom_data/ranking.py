@@ -27,6 +27,8 @@ FOREIGN = 0.3
 # Parameters that an example teaches, very roughly: with fewer examples, larger models only
 # remember them.
 TAUGHT = 20
+# More examples than that teach all weights of a model from elsewhere better than its head alone.
+ENOUGH_FOR_ALL = 200
 # So many texts teach a language that a model has not seen before.
 ENOUGH_TEXTS = 20_000
 ENGLISH = {"the", "a", "of", "and", "to", "in", "is", "it", "was", "for", "that", "on", "with"}
@@ -82,8 +84,12 @@ def _too_large(recipe: Any, count: int) -> float:
     """
     spec = zoo_registry.models.get(recipe.model.name)
     known = max(spec.num_params or 0, 1)
-    if recipe.model.weights is not None or not count:
-        return 0.2 * max(0.0, math.log10(known / 1e6))
+    size = 0.2 * max(0.0, math.log10(known / 1e6))
+    if not count:
+        return size
+    if recipe.model.weights is not None:
+        is_head = recipe.model.trainable == "head"
+        return size + (0.3 if is_head is (count > ENOUGH_FOR_ALL) else 0.0)
     if {"hidden_dims", "filters", "num_layers"} & set(recipe.model.overrides):
         return 0.0  # the recipe has another size than its model, and a small one
     few_steps = 4.0 if recipe.fit.batch_size > count / 4 else 0.0

@@ -33,16 +33,17 @@ def recipe_sizes(names):
 
 
 @pytest.mark.parametrize(
-    ("size", "channels", "first"),
+    ("size", "channels", "count", "first"),
     [
-        ((240, 320), 3, "flowers-transfer"),
-        ((28, 28), 1, "mnist5k-cnn"),
-        ((8, 8), 1, "digits-cnn"),
-        ((40, 40), 3, "flowers-transfer"),
+        ((240, 320), 3, 20, "flowers-transfer"),
+        ((240, 320), 3, 110, "photos-mobilenet"),
+        ((28, 28), 1, 20, "mnist5k-cnn"),
+        ((8, 8), 1, 20, "digits-cnn"),
+        ((40, 40), 3, 20, "flowers-transfer"),
     ],
 )
-def test_pictures_go_to_recipes_of_about_their_size(size, channels, first, tmp_path):
-    report = inspect_data(noise(tmp_path / "data", size, channels))
+def test_pictures_go_to_recipes_of_about_their_size(size, channels, count, first, tmp_path):
+    report = inspect_data(noise(tmp_path / "data", size, channels, count))
     assert report.recipes[0] == first
     for name, (side, seen) in recipe_sizes(report.recipes).items():
         assert seen >= channels, name

@@ -42,7 +42,7 @@ def test_the_report_on_the_command_line(tmp_path, cli):
     assert "  my reviews.csv:62: has 3 columns, not 2" in lines
     assert lines[-1] == (
         f"Next: zoo train movie-reviews-minilm --data '{path}' --column label=mark "
-        "--on-bad-record report"
+        "--on-bad-record report --download"
     )
     told = json.loads(cli("data", path, "--column", "label=mark", "--json").stdout)
     assert told["kind"] == "texts in classes"

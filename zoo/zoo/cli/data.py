@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+import zoo_registry
 from zoo.cli.options import as_columns, column
 from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo_recipes.custom_data.report import DataReport, Suspect
@@ -130,4 +131,6 @@ def _next(report: DataReport, columns: tuple[str, ...]) -> None:
     words += [word for column in columns for word in ("--column", column)]
     if report.problems:
         words += ["--on-bad-record", "report"]
+    if zoo_registry.recipes.peek(report.recipes[0]).model.weights is not None:
+        words += ["--download"]
     next_step(shlex.join(words))

@@ -178,7 +178,8 @@ def _fetched(fetch: Callable[[str], str], address: str) -> Path:
     except Exception as error:  # the clients raise many kinds
         raise ZooError(
             f"weights='{address}' is not available: {type(error).__name__}: {error}. Without "
-            "network, give the folder of a downloaded snapshot."
+            "network, give the folder of a downloaded snapshot, or none for drawn weights "
+            "(in a recipe `--set model.weights=none`)."
         ) from error
 
 

@@ -14,7 +14,8 @@ _INTRODUCTION = f"""\
 Every built-in model and head, exported to every format and scheme, each file run in its own \
 runtime and compared with Keras. Written by `{COMMAND}`, which continues where it stopped, from \
 [support-matrix.json](support-matrix.json); `zoo bench NAME --all-schemes` measures one model, \
-also one of your own.
+also one of your own. What quantization costs trained recipes is in \
+[trained-matrix.md](trained-matrix.md).
 """
 # To go when these two are measured anew.
 _CHANGED = f"""\

@@ -277,7 +277,7 @@ def render(matrix: Matrix, *, introduction: str, notes: str = "", appendix: str 
         >>> render(Matrix(), introduction="# My models").splitlines()[0]
         '# My models'
     """
-    reasons = _Reasons()
+    reasons = Reasons()
     sections = [*_sections(matrix, reasons)]
     older = sum(not row.has_losses for row in matrix.rows)
     parts = [
@@ -293,16 +293,18 @@ def render(matrix: Matrix, *, introduction: str, notes: str = "", appendix: str 
     return "\n".join(part for part in parts if part)
 
 
-class _Reasons:
+class Reasons:
     """Reasons by number; one that many cells have is written once."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
     def number(self, reason: str) -> int:
+        """Return the number that stands for a reason."""
         return self._numbers.setdefault(reason, len(self._numbers) + 1)
 
     def section(self) -> str:
+        """Return the numbered list of them all."""
         if not self._numbers:
             return ""
         lines = [f"{number}. {_escaped(reason)}" for reason, number in self._numbers.items()]
@@ -329,14 +331,14 @@ def _versions(rows: Sequence[Support]) -> str:
     return "\n".join(f"{line}." for line in dict.fromkeys(lines))
 
 
-def _sections(matrix: Matrix, reasons: _Reasons) -> Iterator[str]:
+def _sections(matrix: Matrix, reasons: Reasons) -> Iterator[str]:
     for full_size, title in ((False, "reduced size"), (True, "full size")):
         rows = [row for row in matrix.rows if row.full_size == full_size]
         for row in FORMATS.values() if rows else ():
             yield _table(row, rows, f"## {row.name}, {title}", reasons)
 
 
-def _table(form: Format, rows: Sequence[Support], title: str, reasons: _Reasons) -> str:
+def _table(form: Format, rows: Sequence[Support], title: str, reasons: Reasons) -> str:
     names = [form.name, *(f"{form.name}:{scheme.name}" for scheme in _schemes(form))]
     header = ["model", "head", "float32", *(scheme.name for scheme in _schemes(form))]
     lines = [title, "", _line(header), _line(["---"] * len(header))]
@@ -350,7 +352,7 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(cell: Cell | None, reasons: _Reasons) -> str:
+def _cell(cell: Cell | None, reasons: Reasons) -> str:
     if cell is None:
         return ""
     if cell.state == OK:

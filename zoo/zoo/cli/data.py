@@ -131,6 +131,6 @@ def _next(report: DataReport, columns: tuple[str, ...]) -> None:
     words += [word for column in columns for word in ("--column", column)]
     if report.problems:
         words += ["--on-bad-record", "report"]
-    if zoo_registry.recipes.peek(report.recipes[0]).model.weights is not None:
+    if zoo_registry.recipes.get(report.recipes[0]).model.weights is not None:
         words += ["--download"]
     next_step(shlex.join(words))

@@ -1,4 +1,4 @@
-"""What the site makes of pages: the reference is filled in, links out of docs/ go to the sources.
+"""What the site makes of pages: tables and pictures in them, links out of docs/ to the sources.
 
 MkDocs calls the functions by their names; mkdocs.yml names this file.
 """
@@ -14,11 +14,13 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
+from docs.hooks.charts import CHARTS
 from docs.hooks.reference import TABLES
 
 ROOT = Path(__file__).parents[2]
 SOURCES = "https://github.com/kerazoo/kerazoo"
 _REFERENCE = re.compile(r"<!-- reference: (.+?) -->")
+_PICTURE = re.compile(r"<!-- picture: (.+?) -->")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.+?)\\[)\]]</\1>', re.DOTALL)
 # A line of Chinese that ends goes on in the next one without a space.
 _BROKEN_LINE = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n *(?=[\u3000-\u9fff\uff00-\uffef])")
@@ -48,7 +50,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Write formulas as MathML, which browsers draw by themselves."""
+    """Write formulas as MathML, which browsers draw by themselves, and draw the pictures."""
 
     def formula(found: re.Match[str]) -> str:
         written = unescape(found[2])
@@ -56,7 +58,9 @@ def on_page_content(html: str, **_: Any) -> str:
             return str(convert(written))
         return f'<div class="formula">{convert(written, display="block")}</div>'
 
-    return _FORMULA.sub(formula, html)
+    # Markdown would take SVG apart.
+    drawn = _PICTURE.sub(lambda found: CHARTS[found[1]](), html)
+    return _FORMULA.sub(formula, drawn)
 
 
 @cache

@@ -18,6 +18,8 @@ mean over its seeds, by `python benchmarks/recipe_seeds.py NAME`; a run of any s
 that distance. Beside it stands the processor time of a training on a server without a GPU: on two
 cores the clock shows between half of it and all of it.
 
+<!-- picture: recipes -->
+
 """
 _OURS = """## On data that packages carry
 

@@ -1,4 +1,4 @@
-"""The matrix of trained recipes: the same in both files, every hole with a reason, honest scores."""
+"""The matrix of trained recipes: the same in both files, every hole explained, honest scores."""
 
 import pytest
 

@@ -40,11 +40,10 @@ def models() -> str:
     named = {end for family in _families(known).values() for end in (family[0], family[-1])}
     for kind, colour in zip(_MODALITIES, _COLOURS, strict=False):
         of_kind = [s for s in known if next((t for t in s.tags if t in _MODALITIES), "") == kind]
-        if of_kind:
-            axes.scatter(
-                [s.num_params or 0 for s in of_kind], [s.macs or 0 for s in of_kind], s=22, color=colour,
-                label=kind, zorder=3,
-            )  # fmt: skip
+        sizes = [(s.num_params or 0, s.macs or 0) for s in of_kind]
+        if sizes:
+            parameters, macs = zip(*sizes, strict=True)
+            axes.scatter(parameters, macs, s=22, color=colour, label=kind, zorder=3)
     _name(axes, [(s.num_params or 0, s.macs or 0, s.name) for s in known if s.name in named])
     axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel="multiply-adds an example")
     axes.legend(frameon=False, labelcolor=_INK, fontsize=8, loc="upper left")

@@ -8,6 +8,8 @@ A file litert-torch.litertlm in the folder of the model runs beside, such as of
     python benchmarks/peers/generation.py snapshot smollm2-135m /tmp/generation/smollm2-135m
     litert-torch export_hf snapshot out --prefill_lengths=[64] --cache_length=256
 
+which needs transformers 5 and TensorFlow beside it, in an environment of its own.
+
 Batch 1, greedy, 64 tokens of prompt and 128 new ones. Every contestant runs in a process of its
 own, all in turns; weights are drawn, which changes no speed. "of transformers" is the rate as a
 multiple of that of transformers with torch in float32, "first" the time to the first token as a

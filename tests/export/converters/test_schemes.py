@@ -5,9 +5,11 @@ import sys
 import keras
 import numpy as np
 import pytest
+from export_runtimes import by_keras, conversion_of
 from keras import layers
 
 from zoo_export import ExportError, export, verify
+from zoo_export.converters.litert.schemes import int16x8
 from zoo_export.converters.mixed_precision import by_layer, room_for_float
 from zoo_export.reading.axes import input_tensors
 from zoo_export.reading.samples import drawn_rows
@@ -15,6 +17,8 @@ from zoo_export.reading.signature import signature_of
 from zoo_models.build import get_model
 from zoo_registry import UsageError
 from zoo_runtime.formats import FORMATS
+from zoo_runtime.running import Runner
+from zoo_runtime.running.sessions import open_tflite
 
 # One worker makes the bundle of all schemes.
 pytestmark = pytest.mark.xdist_group("schemes")
@@ -351,6 +355,21 @@ def test_a_scheme_that_a_format_has_not(dense, tmp_path):
         "onnx:int4-blocks is for models that generate texts (causal-lm, seq2seq), which read all "
         "weights for each token; this one has none. Use onnx:dynamic-int8."
     )
+
+
+@pytest.mark.slow
+def test_int16_does_not_cut_what_calibration_has_not_seen(dense, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = dense(layers.Dense(16, activation="relu"))
+    rows = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    conversion = conversion_of(
+        model, {"features": rows}, tmp_path / "m.tflite", batch=1, calibration={"features": rows}
+    )
+    int16x8(conversion)
+    run = Runner(open_tflite(conversion.path), conversion.inputs, conversion.outputs).run
+    answers = by_keras(model, {"features": 1.9 * rows})
+    for name, given in run({"features": 1.9 * rows}).items():
+        assert np.abs(given - answers[name]).max() < 0.02 * np.abs(answers[name]).max()
 
 
 @pytest.mark.slow

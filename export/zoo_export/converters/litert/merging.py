@@ -128,8 +128,9 @@ class _Graph:
 
     def _part(self, whole: int, node: Any, begin: int) -> Any:
         output, schema = node.outputs[0], self.editor.schema
-        name, rest = self.tensors[output].name, [0] * (len(self.tensors[output].shape) - 1)
-        ends = {b"/begin": [*rest, begin], b"/size": [*(-1 for _ in rest), self._rows(node)]}
+        # XNNPACK takes no SLICE with a size of -1, "all", which a size that varies needs.
+        name, size = self.tensors[output].name, [*map(int, sizes(self.tensors[output]))]
+        ends = {b"/begin": [0] * (len(size) - 1) + [begin], b"/size": size}
         given = [
             self.editor.constant(name + end, np.array(values, np.int32), "INT32")
             for end, values in ends.items()
@@ -138,9 +139,6 @@ class _Graph:
         part.builtinOptionsType = schema.BuiltinOptions.SliceOptions
         part.builtinOptions = schema.SliceOptionsT()
         return part
-
-    def _rows(self, node: Any) -> int:
-        return int(self.kernel(node).shape[0])
 
     def data(self, tensor: Any) -> Any:
         """Return the bytes of a constant."""

@@ -5,7 +5,7 @@ VENV ?= .venv
 JOBS ?= 2
 ZOO = $(VENV)/bin/zoo
 
-.PHONY: help demo test quick lint types docs claims audit clean
+.PHONY: help demo test quick lint types docs claims lowest audit clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,13 @@ docs: $(VENV)/installed ## Build the site into build/site
 
 claims: $(VENV)/installed ## Run what every figure of the pages comes from; ONLY=--quick in minutes
 	$(VENV)/bin/python -m benchmarks.claims $(ONLY)
+
+# What pip resolves to are the newest; uv can do the opposite.
+lowest: ## Install the lowest versions that are allowed in a place of their own, and run the demo
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip install --quiet uv
+	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --resolution lowest-direct ./runtime ./data '.[data]'
+	cd build/lowest && bin/zoo demo --force
 
 # In a place of its own: what audits is no part of what is audited.
 audit: ## List known vulnerabilities, licences and versions of all that is installed with us

@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,8 @@ def _measure(
     path = bundle.path / bundle.artifact(form).path
     found = []
     for rows in ROWS:
-        ours, theirs = _medians(
-            [lambda: runner.run({taken.name: array[:rows]}), raw(path, array, sizes, rows)],
-            seconds,
-        )
+        run = partial(runner.run, {taken.name: array[:rows]})
+        ours, theirs = _medians([run, raw(path, array, sizes, rows)], seconds)
         cost = (ours - theirs) * 1e6
         found.append(
             (name, file, str(rows), f"{1e3 * theirs:.2f}", f"{ours / theirs:.3f}", f"{cost:.0f}")

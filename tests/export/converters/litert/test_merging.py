@@ -6,6 +6,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from zoo_export.converters.litert.convert import operators_in, weights_in
+from zoo_export.converters.litert.delegation import xnnpack_share
 from zoo_export.converters.litert.merging import merge_products
 
 WIDTH = 64
@@ -59,6 +60,10 @@ def test_products_of_one_input_are_one(int8, bias, tmp_path):
     assert operators_in(after)["SLICE"] == 3 + 1
     kind = "int8" if int8 else "float32"
     assert weights_in(after)[kind] == weights_in(before)[kind]
+    # A node that XNNPACK leaves parts a step in two, which wait for each other.
+    file = tmp_path / "after.tflite"
+    file.write_bytes(after)
+    assert xnnpack_share(file, "step")["left"] == xnnpack_share(file, "part")["left"] == {}
     for name in ("step", "part"):
         expected, received = run(before, name), run(after, name)
         assert expected.keys() == received.keys()

@@ -219,7 +219,9 @@ def _output(command: str) -> dict[str, Any]:
         check=False,
     )
     said = (done.stderr or done.stdout).strip().splitlines() or [""]
-    printed = done.stdout.translate(_LINES_OF_TABLES)
+    # However a table pads its columns.
+    lines = done.stdout.translate(_LINES_OF_TABLES).splitlines()
+    printed = "\n".join(re.sub(" +", " ", line).lstrip() for line in lines)
     return {"exit": done.returncode, "printed": printed, "last": said[-1]}
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo_recipes.distributed import LOCAL
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.objectives import SEVERAL_OUTPUTS
 from zoo_recipes.training.recording import versions
@@ -24,7 +25,6 @@ from zoo_registry import UsageError, ZooError
 from zoo_runtime.run_info import resuming
 
 TF_CONFIG = "TF_CONFIG"
-LOCAL = "local"
 SECONDS = 120.0
 _PORTS = range(20_000, 32_000)
 _GO = "go"

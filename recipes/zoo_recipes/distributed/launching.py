@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_recipes.distributed.cluster import LOCAL, Member, Ranks, Workers, join
+from zoo_recipes.distributed import LOCAL
+from zoo_recipes.distributed.cluster import Member, Ranks, Workers, join
 from zoo_recipes.distributed.outcomes import Failure
 from zoo_recipes.distributed.worker import stamp
 from zoo_recipes.recipe import Recipe

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.compiling.keras_names import is_cost
+from zoo_recipes.reporting import SORTED_BY
 from zoo_recipes.run import INFO, REPLACED, Run, read_run
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime.run_info import RunInfo
 
-SORTED_BY = ("started", "name", "metric", "seconds")
 _ABSENT = "-"
 
 

@@ -112,7 +112,8 @@ def test_all_schemes_are_proved_again_from_the_bundle(bundle):
     for name in SCHEMES:
         times = bundle.artifact(name).facts["times_float"]
         assert times > 0
-        assert f"One row takes {times:.2f} times as long as in the float file." in card
+        costs = ": on this processor the scheme saves bytes, not time" if times > 1.1 else ""
+        assert f"One row takes {times:.2f} times as long as in the float file{costs}." in card
     assert "times_float" not in bundle.artifact("onnx").facts
 
 

@@ -6,13 +6,16 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 import zoo_registry
 from zoo.cli.options import as_columns, column
 from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
-from zoo_recipes.custom_data.report import DataReport, Suspect
+
+if TYPE_CHECKING:
+    from zoo_recipes.custom_data.report import DataReport, Suspect
 
 MOST_CLASSES = 40
 NONE = (

@@ -6,15 +6,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli.options import data_dir, download, names_of
 from zoo.cli.output import as_json, next_step, print_json, print_table
-from zoo_recipes.reporting.comparing import SORTED_BY, RunRow, differences, list_runs
+from zoo_recipes.reporting import SORTED_BY
 from zoo_registry import ZooError
 from zoo_system.errors import first_line
+
+if TYPE_CHECKING:
+    from zoo_recipes.reporting.comparing import RunRow
 
 STATES = ("complete", "running", "interrupted", "failed", "unreadable")
 
@@ -48,6 +51,8 @@ def runs(
     as_json: bool,
 ) -> None:
     """List runs with their results; `zoo runs compare A B` shows how they differ."""
+    from zoo_recipes.reporting.comparing import list_runs
+
     if ctx.invoked_subcommand is not None:
         return
     rows = list_runs(root, recipe=recipe, status=status, sort=sort)
@@ -99,6 +104,7 @@ def _cells(row: RunRow) -> tuple[str, ...]:
 @as_json
 def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
     """Show in what complete runs differ: settings, data, versions and results."""
+    from zoo_recipes.reporting.comparing import differences
     from zoo_recipes.reporting.report import draw_side_by_side
     from zoo_recipes.run import load_run
 

@@ -19,7 +19,7 @@ from zoo.cli.options import (
     sequence_length,
 )
 from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
-from zoo_recipes.distributed.cluster import LOCAL, Workers
+from zoo_recipes.distributed import LOCAL
 from zoo_recipes.trackers.energy import COUNTRY_VARIABLE
 
 # Of a table of folds: as many as 80 columns hold.
@@ -134,6 +134,8 @@ def train(
     What was interrupted or killed goes on with --resume RUN, and ends with the same weights. With
     --set, --resume trains a finished run further, into a run of its own.
     """
+    from zoo_recipes.distributed.cluster import Workers
+
     options["verbose"] = not as_json
     options["workers"] = Workers(workers or 0, launcher, worker_timeout, restarts)
     options["energy"] = country_of(energy=energy, country=country)

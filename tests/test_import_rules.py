@@ -194,6 +194,20 @@ print(sorted({"tensorflow", "keras", "onnx", "onnxruntime", "sklearn"} & sys.mod
     assert done.stdout == "[]\n", done.stderr
 
 
+def test_help_imports_nothing_that_computes(fresh_python) -> None:
+    """`zoo COMMAND --help` is there at once; the server's limits are those of what serves."""
+    code = """
+import sys
+from zoo.cli.main import COMMANDS
+from zoo_registry import load_target
+for name in COMMANDS.keys() - {"serve"}:
+    load_target(COMMANDS[name].target)
+print(sorted({"numpy", "pydantic", "rich", "PIL"} & sys.modules.keys()))
+"""
+    done = fresh_python(code)
+    assert done.stdout == "[]\n", done.stderr
+
+
 @pytest.mark.parametrize("package", [name for name in PACKAGES if is_face(name)])
 def test_a_face_gives_all_that_its_stub_names(package: str) -> None:
     face = importlib.import_module(package)

@@ -7,10 +7,10 @@ import os
 import time
 from typing import Any
 
+from zoo_recipes.trackers import COUNTRY_VARIABLE
 from zoo_recipes.trackers.tracking import TrackedRun, Tracker
 from zoo_registry import UsageError, ZooError
 
-COUNTRY_VARIABLE = "CODECARBON_COUNTRY_ISO_CODE"
 _PARTS = ("cpu", "gpu", "ram")
 # Words with which codecarbon describes what reads a meter; all else is a model of what is used.
 _METERS = ("Rapl", "Emi", "Gadget", "AppleSiliconChip", "Raspberry", "GPU")

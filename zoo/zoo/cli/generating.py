@@ -7,18 +7,18 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli.options import names_of
 from zoo.cli.output import print_json
 from zoo_registry import UsageError
-from zoo_runtime.generation.by_runtime import Generator
-from zoo_runtime.generation.generator import TextGenerator
-from zoo_runtime.generation.search import CONTEXT
-from zoo_runtime.generation.texts import Completion, Piece
 from zoo_system.errors import printable
+
+if TYPE_CHECKING:
+    from zoo_runtime.generation.by_runtime import Generator
+    from zoo_runtime.generation.texts import Completion, Piece
 
 # Tokens of an answer at most, where nothing is said.
 _ANSWER = 512
@@ -123,6 +123,8 @@ class _Written:
 
     def said(self) -> str:
         """Return how many tokens were written, how fast, and whether the context was full."""
+        from zoo_runtime.generation.search import CONTEXT
+
         now, tokens = time.perf_counter(), sum(len(text.tokens) for text in self.ends.values())
         said = f"{tokens} tokens"
         if tokens and self.first is not None:
@@ -174,6 +176,7 @@ def chat(
     empty line or Ctrl-D ends the conversation, /new begins another one, Ctrl-C ends an answer.
     """
     from zoo.generating import text_generator
+    from zoo_runtime.generation.generator import TextGenerator
 
     template = None if chat_template is None else read_text("--chat-template", chat_template)
     generator = text_generator(source, runtime=runtime, weights=weights, tokenizer=tokenizer)

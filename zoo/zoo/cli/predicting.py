@@ -24,8 +24,6 @@ from zoo.cli.output import (
 )
 from zoo_models.backend import check_backend
 from zoo_registry import UsageError
-from zoo_runtime.answers.prediction import Prediction, as_plain
-from zoo_runtime.bundle import is_bundle, load_bundle
 
 _TOP_K = 3
 # Told apart by people who see few colours: https://jfly.uni-koeln.de/color/.
@@ -37,6 +35,7 @@ _AT_ONCE = 32
 
 if TYPE_CHECKING:
     from zoo_runtime.answers.boxes import Box
+    from zoo_runtime.answers.prediction import Prediction
 
 
 @click.command()
@@ -103,6 +102,8 @@ def predict(
     if save is not None:
         _save(given, prediction, save)
     if as_json:
+        from zoo_runtime.answers.prediction import as_plain
+
         print_json(as_plain(prediction))
         return
     _print(prediction)
@@ -119,6 +120,8 @@ def predict(
 def _opened(source: Path) -> Any:
     # A bundle is used without what trains: that alone takes longer than to load and to predict.
     with suppress(OSError):  # such as a text in place of a path, of which the other one speaks
+        from zoo_runtime.bundle import is_bundle, load_bundle
+
         if is_bundle(source):
             return load_bundle(source)
     from zoo_recipes.run import open_trained
@@ -156,6 +159,8 @@ def _predict_all(
     locations = [where for where, _ in found]
     if as_json:
         rows = zip(locations, made, strict=True)
+        from zoo_runtime.answers.prediction import as_plain
+
         print_json([{"location": where, **as_plain(row)} for where, row in rows])
         return
     shown = [(where, *_in_short(row)) for where, row in zip(locations, made, strict=True)]

@@ -20,7 +20,7 @@ from zoo.cli.options import (
 )
 from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo_recipes.distributed import LOCAL
-from zoo_recipes.trackers.energy import COUNTRY_VARIABLE
+from zoo_recipes.trackers import COUNTRY_VARIABLE
 
 # Of a table of folds: as many as 80 columns hold.
 MOST_METRICS = 5

@@ -189,20 +189,25 @@ def check(claims: Mapping[str, Claim], found: Path, *, again: bool = False) -> l
     Returns:
         A row a figure: claim, figure, stated, measured and the verdict.
     """
-    kept = {} if again or not found.is_file() else json.loads(found.read_text(encoding="utf-8"))
     rows = []
     for name, claim in claims.items():
         if claim.missing:
             rows.append([name, "", "", f"needs {claim.missing}", NOT_RUN])
             continue
         key = hashlib.sha256(f"{claim.command}\n{_code()}".encode()).hexdigest()
-        if kept.get(name, {}).get("key") != key:
+        kept = _kept(found).get(name, {})
+        if again or kept.get("key") != key:
             print(f"{name}: {claim.command}", file=sys.stderr, flush=True)
-            kept[name] = {"key": key, **_output(claim.command)}
+            kept = {"key": key, **_output(claim.command)}
             found.parent.mkdir(exist_ok=True)
-            write_text(found, json.dumps(kept, indent=1))
-        rows += [[name, *row] for row in _compared(claim, kept[name])]
+            # Read again: others may run other claims meanwhile.
+            write_text(found, json.dumps({**_kept(found), name: kept}, indent=1))
+        rows += [[name, *row] for row in _compared(claim, kept)]
     return rows
+
+
+def _kept(found: Path) -> dict[str, Any]:
+    return json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
 
 
 def _output(command: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import zlib
@@ -29,6 +30,8 @@ _LEFT_OUT = (
     *("tests/recipes/tasks/test_pairs", "tests/recipes/training", "tests/weights", "tests/zoo"),
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# A shell starts what it puts into the background with Ctrl-C ignored, and so would its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 fast_keras()
 
 

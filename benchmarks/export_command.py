@@ -184,8 +184,10 @@ def main() -> None:
         "--formats", default="onnx,tflite", help="with + between those of one export"
     )
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--ours", action="append", default=[], metavar="PYTHON")
-    parser.add_argument("--torch", metavar="PYTHON")
+    parser.add_argument(
+        "--ours", action="append", default=[], metavar="PYTHON", type=os.path.abspath
+    )
+    parser.add_argument("--torch", metavar="PYTHON", type=os.path.abspath)
     arguments = parser.parse_args()
     for name in arguments.models:
         for wanted in (each.replace("+", ",") for each in arguments.formats.split(",")):

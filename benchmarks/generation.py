@@ -90,7 +90,7 @@ def convert(name: str, word: str, folder: Path) -> None:
         inputs,
         (Tensor("logits", "float32", (*sizes, model.outputs[0].shape[-1])),),
         folder / row.path(name),
-        samples=({tensor.name: np.ones((1, 16), np.int32) for tensor in inputs},),
+        first={tensor.name: np.ones((1, 16), np.int32) for tensor in inputs},
         about={"name": name, **_plan(name, row, model, folder)},
         options=ExportOptions(
             batch_sizes=(1,) if row.static else (), max_length=POSITIONS if row.static else None

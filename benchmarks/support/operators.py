@@ -91,8 +91,9 @@ def _convert_here(jobs: Any, work: Any, *, time_limit: float, started: Any) -> I
         started(loaded.job.format)
         try:
             result = Result(facts=child._convert(loaded))
-            outputs = child._run(loaded.job, loaded.samples)
-            outputs += child._run_perturbed(loaded) if loaded.job.perturbed else ()
+            trial = loaded.trial()
+            outputs = child._run(loaded.job, trial.samples)
+            outputs += child._run_perturbed(loaded, trial.samples) if trial.perturbed else ()
         except ExportError as error:
             yield Converted(loaded.job, 0.0, error=error)
         except Exception as error:

@@ -51,7 +51,7 @@ def conversion_of(model, arrays, path, batch=None, calibration=None, **options):
         outputs,
         path,
         calibration=calibration or {},
-        samples=(arrays,),
+        first=arrays,
         options=ExportOptions(**options),
     )
 

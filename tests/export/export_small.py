@@ -32,8 +32,9 @@ def convert(
             loaded = make_job(source, row, path, modules, folder)
             try:
                 facts = child._convert(loaded)
-                outputs = child._run(loaded.job, loaded.samples)
-                outputs += child._run_perturbed(loaded) if loaded.job.perturbed else ()
+                trial = loaded.trial()
+                outputs = child._run(loaded.job, trial.samples)
+                outputs += child._run_perturbed(loaded, trial.samples) if trial.perturbed else ()
                 found[row.name] = verified(
                     source, row, Converted(loaded.job, 0.0, Result(facts), outputs)
                 )

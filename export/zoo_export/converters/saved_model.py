@@ -52,7 +52,7 @@ def convert(conversion: Conversion) -> dict[str, Any]:
         signatures |= {name: traced for name, (_, traced) in more.items()}
         tf.saved_model.save(module, str(conversion.path), signatures=signatures)
     name = conversion.about.get("name", "")
-    _write_request(conversion.path, name, SIGNATURE, conversion.samples[0])
+    _write_request(conversion.path, name, SIGNATURE, conversion.first)
     return {"signature": SIGNATURE, "signatures": sorted(signatures)}
 
 

@@ -86,7 +86,7 @@ class Conversion:
         outputs: Outputs of the artifact.
         path: The file or folder to write.
         calibration: Rows that the ranges of activations are measured on.
-        samples: Sample batches that the artifact can take.
+        first: Typical inputs: a sample batch that the artifact can take.
         about: Metadata of the file.
         options: How the file is made. It has a signature for each of the ``batch_sizes``, of which
             the first is that of ``inputs``; none where it varies.
@@ -100,7 +100,7 @@ class Conversion:
     outputs: tuple[Tensor, ...]
     path: Path
     calibration: Arrays = field(default_factory=dict)
-    samples: tuple[Arrays, ...] = ()
+    first: Arrays = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
     options: ExportOptions = field(default_factory=ExportOptions)
     trained_for_int8: Any = None

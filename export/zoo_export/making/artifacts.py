@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.making.conversion import Converted, Job, LoadedJob
+from zoo_export.making.conversion import Converted, Job, LoadedJob, Trial
 from zoo_export.reading.calibration import FEW_ROWS, fingerprint
 from zoo_export.reading.causes import cause
 from zoo_export.reading.source import Source, versions
@@ -50,7 +50,7 @@ _OF_COPY = "with its weights changed, as Keras gives one answer for all samples 
 def make_job(
     source: Source, fmt: Format, model: Path, modules: tuple[str, ...], bundle: Path
 ) -> LoadedJob:
-    """Return the job of one format with the sample batches that its file can take.
+    """Return the job of one format, tried on the sample batches that its file can take.
 
     Args:
         source: What is exported.
@@ -66,15 +66,18 @@ def make_job(
         inputs=tuple(tensor.fixed(sizes) for tensor in source.inputs),
         outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
         dynamic=fmt.static and not job.options.batch_sizes,
-        perturbed=bool(source.samples.perturbed),
         generating=fmt.generating if source.request.task in GENERATING else "",
         decoder=fmt.decoder,
         tolerance=fmt.tolerance,
     )
-    batches = source.samples.batches
-    inputs = tuple(batches[at].inputs for at in _tried(source, fmt, job.inputs))
+
+    def trial() -> Trial:
+        batches = source.samples.batches
+        inputs = tuple(batches[at].inputs for at in _tried(source, fmt, job.inputs))
+        return Trial(inputs, perturbed=bool(source.samples.perturbed))
+
     is_calibrated = fmt.scheme is not None and fmt.scheme.calibrated
-    return LoadedJob(job, inputs, source.calibration or {} if is_calibrated else {})
+    return LoadedJob(job, source.first, trial, source.calibration or {} if is_calibrated else {})
 
 
 def base_job(

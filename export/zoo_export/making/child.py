@@ -70,10 +70,11 @@ def main(folder: Path) -> None:
     try:
         facts = _convert(loaded)
         free_memory()  # the runtime needs as much as the model just had
-        outputs = _run_any(loaded)
-        result = Result(facts={**facts, **_cached(loaded, facts, outputs)})
-        if loaded.job.perturbed:
-            outputs += _run_perturbed(loaded)
+        trial = loaded.trial()
+        outputs = _run_any(loaded.job, trial.samples)
+        result = Result(facts={**facts, **_cached(loaded.job, trial.samples, facts, outputs)})
+        if trial.perturbed:
+            outputs += _run_perturbed(loaded, trial.samples)
     except ExportError as error:
         operators = tuple((b.operator, b.layer) for b in error.blames)
         result = Result(error=str(error), operators=operators, traceback=traceback.format_exc())
@@ -107,14 +108,14 @@ def of_converter(error: Exception) -> str:
     return f"the converter failed with {type(error).__name__}" + (f": {message}" if message else "")
 
 
-def _run_perturbed(loaded: LoadedJob) -> tuple[dict[str, Array], ...]:
+def _run_perturbed(loaded: LoadedJob, samples: Sequence[Arrays]) -> tuple[dict[str, Array], ...]:
     """Return what a file of the same model with other weights gives for the samples."""
     path = Path(loaded.job.path)
     with tempfile.TemporaryDirectory(dir=path.parent.parent) as folder:
         copy = replace(loaded.job, path=str(Path(folder) / path.name), dynamic=False)
         _convert(replace(loaded, job=copy), change=perturb_weights)
         free_memory()
-        return _run(copy, loaded.samples)
+        return _run(copy, samples)
 
 
 def _convert(read: LoadedJob, change: Callable[[Any], None] | None = None) -> dict[str, object]:
@@ -137,7 +138,7 @@ def _convert(read: LoadedJob, change: Callable[[Any], None] | None = None) -> di
         job.outputs,
         Path(job.path),
         calibration=read.calibration,
-        samples=read.samples,
+        first=read.first,
         about=job.about,
         options=job.options,
         trained_for_int8=loaded if is_quantization_aware(loaded) and change is None else None,
@@ -153,16 +154,15 @@ def _convert(read: LoadedJob, change: Callable[[Any], None] | None = None) -> di
     return facts
 
 
-def _run_any(loaded: LoadedJob) -> tuple[dict[str, Array], ...]:
+def _run_any(job: Job, samples: Sequence[Arrays]) -> tuple[dict[str, Array], ...]:
     """Return what the file gives for each sample batch, in its own runtime."""
-    job = loaded.job
     if not job.dialect:
-        return _run(job, loaded.samples)
+        return _run(job, samples)
     dialect, wanted = dialect_of(job.dialect), job.about[PLAN]["conversation"]
-    return tuple(run_samples(dialect, Path(job.path), each, wanted) for each in loaded.samples)
+    return tuple(run_samples(dialect, Path(job.path), each, wanted) for each in samples)
 
 
-def _run(job: Job, samples: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
+def _run(job: Job, samples: Sequence[Arrays]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
     names = [tensor.name for tensor in job.inputs]
     runner = Runner(session, job.inputs, job.outputs, job.options.batch_sizes, nan_inputs=names)
@@ -175,22 +175,19 @@ def _run(job: Job, samples: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
 
 
 def _cached(
-    loaded: LoadedJob, facts: Mapping[str, Any], outputs: Sequence[Arrays]
+    job: Job, samples: Sequence[Arrays], facts: Mapping[str, Any], outputs: Sequence[Arrays]
 ) -> dict[str, Any]:
     """Return how the functions with a cache compare with the whole model in the same file."""
-    job = loaded.job
     if GENERATION not in facts:
         return {}
     about = schema.read(Generation, facts[GENERATION], GENERATION)
     decoders = load_target(job.decoder)(Path(job.path), about, threads=None)
-    given = {
-        id(sample): found[LOGITS] for sample, found in zip(loaded.samples, outputs, strict=True)
-    }
+    given = {id(sample): found[LOGITS] for sample, found in zip(samples, outputs, strict=True)}
 
     def whole(sample: Arrays) -> Array:
         return given[id(sample)]
 
-    found = compare_cached(decoders, about, loaded.samples, whole, job.tolerance)
+    found = compare_cached(decoders, about, samples, whole, job.tolerance)
     return {CACHED: [asdict(row) for row in found]}
 
 

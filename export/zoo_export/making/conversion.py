@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from zoo_system import processes
 from zoo_system.machine import free_bytes
 
 _JOB, _RESULT, _SAMPLES, _OUTPUTS = "job.json", "result.json", "samples.npz", "outputs.npz"
-_CALIBRATION = "calibration.npz"
+_CALIBRATION, _FIRST, _TRIAL = "calibration.npz", "first.npz", "trial.json"
 WORKERS = 2
 # What the hungriest converter, LiteRT's, took: so many times the weights, and its libraries.
 _TIMES_WEIGHTS, _LIBRARIES = 9, 1_000_000_000
@@ -51,7 +53,6 @@ class Job:
         options: How the file is made, as far as that is for its format.
         dynamic: Whether the batch varies in a format that would fix it: what that costs is
             measured.
-        perturbed: Whether a copy with perturbed weights is converted and run on the samples too.
         generating: Target of what makes functions with a cache too, for language models.
         decoder: Target of what runs them.
         tolerance: Of the format.
@@ -69,11 +70,23 @@ class Job:
     about: Mapping[str, Any] = field(default_factory=dict)
     options: ExportOptions = field(default_factory=ExportOptions)
     dynamic: bool = False
-    perturbed: bool = False
     generating: str = ""
     decoder: str = ""
     tolerance: float = 0.0
     dialect: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a file is run on.
+
+    Args:
+        samples: Sample batches.
+        perturbed: Whether a copy with perturbed weights is converted and run on them too.
+    """
+
+    samples: tuple[Arrays, ...]
+    perturbed: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,12 +95,15 @@ class LoadedJob:
 
     Args:
         job: What is to be done.
-        samples: Sample batches to run the artifact on.
+        first: The first sample batch.
+        trial: Returns what the file is to be run on. The parent makes that while a child converts,
+            which waits for it then.
         calibration: Rows that the ranges of activations are measured on.
     """
 
     job: Job
-    samples: tuple[Arrays, ...]
+    first: Arrays
+    trial: Callable[[], Trial]
     calibration: Arrays = field(default_factory=dict)
 
 
@@ -111,29 +127,41 @@ class Result:
 
 
 def write_job(folder: Path, loaded: LoadedJob) -> None:
-    """Write a job and its arrays."""
-    save_batches(folder / _SAMPLES, loaded.samples)
+    """Write all of a job but its trial."""
+    save_batches(folder / _FIRST, (loaded.first,))
     save_batches(folder / _CALIBRATION, (loaded.calibration,))
     (folder / _JOB).write_text(json.dumps(asdict(loaded.job)), encoding="utf-8")
 
 
 def read_job(folder: Path) -> LoadedJob:
-    """Read what :func:`write_job` wrote."""
+    """Read what :func:`write_job` wrote; the trial is waited for when it is asked for."""
     data = json.loads((folder / _JOB).read_text(encoding="utf-8"))
-    calibration = load_batches(folder / _CALIBRATION)
+    (first,), calibration = (load_batches(folder / name) for name in (_FIRST, _CALIBRATION))
     return LoadedJob(
         schema.read(Job, data, _JOB),
-        load_batches(folder / _SAMPLES),
+        first,
+        partial(_read_trial, folder),
         calibration[0] if calibration else {},
     )
+
+
+def write_trial(folder: Path, trial: Trial) -> None:
+    """Write what a file is run on; then whether a copy is too, whose presence says that all is."""
+    save_batches(folder / _SAMPLES, trial.samples)
+    _write_last(folder / _TRIAL, trial.perturbed)
+
+
+def _read_trial(folder: Path) -> Trial:
+    while not (folder / _TRIAL).is_file():
+        time.sleep(_POLL_SECONDS)
+    perturbed = json.loads((folder / _TRIAL).read_text(encoding="utf-8"))
+    return Trial(load_batches(folder / _SAMPLES), perturbed)
 
 
 def write_result(folder: Path, result: Result, outputs: tuple[Arrays, ...] = ()) -> None:
     """Write the outputs, then the result, whose presence says that all is written."""
     save_batches(folder / _OUTPUTS, outputs)
-    part = folder / f"{_RESULT}.part"
-    part.write_text(json.dumps(asdict(result)), encoding="utf-8")
-    part.rename(folder / _RESULT)
+    _write_last(folder / _RESULT, asdict(result))
 
 
 def has_result(folder: Path) -> bool:
@@ -145,6 +173,12 @@ def read_result(folder: Path) -> tuple[Result, tuple[dict[str, Array], ...]]:
     """Read what :func:`write_result` wrote."""
     data = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
     return schema.read(Result, data, _RESULT), load_batches(folder / _OUTPUTS)
+
+
+def _write_last(path: Path, data: object) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(data), encoding="utf-8")
+    part.rename(path)
 
 
 def save_batches(path: Path, batches: tuple[Arrays, ...]) -> None:
@@ -172,7 +206,8 @@ class Converted:
 
     Args:
         job: What was to be done.
-        seconds: How long it took, with the start of the process where a new one was needed.
+        seconds: How long it took, with the start of the process where a new one was needed, and
+            with what it waited for Keras.
         result: Facts and peak memory; ``None`` if it failed.
         outputs: What the artifact gave for each sample batch.
         error: The failure, without model and format.
@@ -191,6 +226,7 @@ class _Running:
     folder: Path
     child: Child
     started: float
+    ends: float = math.inf
 
 
 def workers(weights: int, free: int | None) -> int:
@@ -219,27 +255,35 @@ def convert_all(
 ) -> Iterator[Converted]:
     """Carry out the jobs, two at a time if memory allows, and yield each as it ends.
 
+    The samples of the first are made by Keras while it is converted, if memory allows.
+
     Args:
         jobs: Every job with its arrays.
         work: A folder for what the processes exchange.
-        time_limit: Seconds after which a process is killed.
+        time_limit: Seconds after which a process is killed, from when it has all that it needs.
         started: Called with the format's name as its process starts.
     """
     waiting = list(jobs)
     running: list[_Running] = []
     largest = max((size_of(Path(loaded.job.model)) for loaded in jobs), default=0)
     count = workers(largest, free_bytes())
+    if count == 1:  # Keras needs as much as a conversion
+        for loaded in jobs:
+            loaded.trial()
     try:
         while waiting or running:
             while waiting and _has_room(running, count):
                 loaded = waiting.pop(0)
                 started(loaded.job.format)
                 running.append(_start(loaded, work))
-            for one in [r for r in running if _is_over(r, time_limit)]:
+                write_trial(running[-1].folder, loaded.trial())
+                running[-1] = _limited(running[-1], time_limit)
+            for one in [each for each in running if _is_over(each)]:
                 running.remove(one)
-                if _may_suffer_from_others(one, time_limit):
+                if _may_suffer_from_others(one):
                     remove(Path(one.job.path))
-                    running.append(_begin(one.job, one.folder, fresh=True))
+                    again = _begin(one.job, one.folder, fresh=True)
+                    running.append(_limited(again, time_limit))
                 else:
                     yield _end(one, time_limit)
             time.sleep(_POLL_SECONDS)
@@ -272,26 +316,29 @@ def _begin(job: Job, folder: Path, *, fresh: bool = False) -> _Running:
     return _Running(job, folder, children.give(folder, fresh=fresh), started)
 
 
-def _is_over(one: _Running, time_limit: float) -> bool:
+def _limited(one: _Running, time_limit: float) -> _Running:
+    return replace(one, ends=time.monotonic() + time_limit)
+
+
+def _is_over(one: _Running) -> bool:
     if has_result(one.folder):
         children.take_back(one.child)
         return True
-    if one.child.process.poll() is None and time.monotonic() - one.started < time_limit:
+    if one.child.process.poll() is None and time.monotonic() < one.ends:
         return False
     one.child.kill()
     return True
 
 
-def _may_suffer_from_others(one: _Running, time_limit: float) -> bool:
+def _may_suffer_from_others(one: _Running) -> bool:
     """Return whether a process ended in this job that had done others before: these may be why."""
-    in_time = time.monotonic() - one.started < time_limit
-    return in_time and one.child.jobs > 1 and not has_result(one.folder)
+    return time.monotonic() < one.ends and one.child.jobs > 1 and not has_result(one.folder)
 
 
 def _end(one: _Running, time_limit: float) -> Converted:
     seconds = round(time.monotonic() - one.started, 2)
     if not has_result(one.folder):
-        timed_out = seconds >= time_limit
+        timed_out = time.monotonic() >= one.ends
         cause = f"it took longer than {time_limit:g} s" if timed_out else one.child.how_it_ended()
         return Converted(one.job, seconds, error=ExportError(cause))
     result, outputs = read_result(one.folder)

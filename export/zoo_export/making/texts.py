@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo_export.generation.dialect import PLAN
 from zoo_export.making.artifacts import base_job, check, check_agreement, check_weights
-from zoo_export.making.conversion import Converted, LoadedJob
+from zoo_export.making.conversion import Converted, LoadedJob, Trial
 from zoo_export.reading.source import Source
 from zoo_runtime.errors import ExportError
 from zoo_runtime.files import size_of
@@ -58,7 +58,8 @@ def make_text_job(
         generating=fmt.generating,
         dialect=fmt.dialect,
     )
-    return LoadedJob(job, (plan.samples(),))
+    samples = plan.samples()
+    return LoadedJob(job, samples, lambda: Trial((samples,)))
 
 
 def verified_texts(source: Source, fmt: Format, converted: Converted, plan: Plan) -> Artifact:

@@ -33,7 +33,7 @@ def cost(
     """Convert the model for batch 1 too, and run both files in turns at batch 1.
 
     Args:
-        conversion: How the file of any batch was made; the first sample is what is run.
+        conversion: How the file of any batch was made; the first row of its samples is run.
         convert: Its converter.
         open_session: What loads it.
 
@@ -45,7 +45,7 @@ def cost(
         with_batch,  # TensorFlow, which a parent has no need of
     )
 
-    inputs = {name: array[:1] for name, array in conversion.samples[0].items()}
+    inputs = {name: array[:1] for name, array in conversion.first.items()}
     with tempfile.TemporaryDirectory(dir=conversion.path.parent) as folder:
         fixed = replace(
             conversion,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -41,7 +42,16 @@ from zoo_registry import UsageError
 from zoo_runtime.answers.boxes import HEATMAP
 from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.saved_samples import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, SampleBatch
-from zoo_runtime.tensors import BATCH, SEQUENCE, Array, Tensor, evenly_rows, joined, named_sizes
+from zoo_runtime.tensors import (
+    BATCH,
+    SEQUENCE,
+    Array,
+    Arrays,
+    Tensor,
+    evenly_rows,
+    joined,
+    named_sizes,
+)
 
 # So many real rows are enough to verify quantized files.
 _ENOUGH = 8
@@ -60,12 +70,16 @@ _SIDES = (HEIGHT, WIDTH)
 class Source:
     """What is exported, and what Keras gives for the samples.
 
+    Converters need all but the samples, which take Keras about as long as a conversion takes: so
+    those are made when something first asks for them, as files are converted meanwhile.
+
     Args:
         request: Name, task, labels, preprocessing and provenance.
         inputs: Inputs with named sizes.
         outputs: Outputs with named sizes.
         sizes: Values of the named sizes where a format needs them fixed.
-        samples: Sample batches, and what Keras gives for them.
+        first: The first sample batch.
+        make_samples: Runs Keras on all of them.
         unchosen: Of ``sizes``, those that nobody asked for.
         targets: Of the examples, where they are known.
         calibration: Rows that the ranges of activations are measured on.
@@ -78,7 +92,8 @@ class Source:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     sizes: Mapping[str, int]
-    samples: Samples
+    first: Arrays
+    make_samples: Callable[[], Samples]
     targets: Array | None = None
     calibration: dict[str, Array] | None = None
     judged_by_calibration: bool = False
@@ -86,9 +101,18 @@ class Source:
     nan_inputs: tuple[str, ...] = ()
     is_float64: bool = False
 
+    @cached_property
+    def samples(self) -> Samples:
+        """Sample batches, and what Keras gives for them.
+
+        Raises:
+            ExportError: Keras gives NaN, or another answer at every call.
+        """
+        return self.make_samples()
+
 
 def read_source(request: Request) -> Source:
-    """Look into the model, choose the samples and run Keras on them.
+    """Look into the model, choose the samples and run Keras on some of them.
 
     Raises:
         UsageError: A model, labels, preprocessing or samples that do not fit together.
@@ -131,20 +155,25 @@ def read_source(request: Request) -> Source:
         calibration is not None and held_out is calibration and request.rows is None
     )
     examples = _examples(request, real, (held_out, calibration), found[0].expected)
-    if examples is not None:
-        found.append(SampleBatch(EXAMPLE, examples, reference(examples)))
     nan_inputs = tuple(sampling.takes_nan(signature, inputs, rows))
-    edges = sampling.edge_cases(reference.signature, inputs, rows, nan_inputs=nan_inputs)
-    found += [SampleBatch(EDGE, *pair) for pair in edges.values() if pair is not None]
-    left_out = [kind for kind, pair in edges.items() if pair is None]
-    notes = {"edges_left_out": left_out, **drawn.note}
-    samples = reference_samples(reference, outputs, signature, found, notes)
+
+    def make_samples() -> Samples:
+        batches = [*found]
+        if examples is not None:
+            batches.append(SampleBatch(EXAMPLE, examples, reference(examples)))
+        edges = sampling.edge_cases(reference.signature, inputs, rows, nan_inputs=nan_inputs)
+        batches += [SampleBatch(EDGE, *pair) for pair in edges.values() if pair is not None]
+        left_out = [kind for kind, pair in edges.items() if pair is None]
+        notes = {"edges_left_out": left_out, **drawn.note}
+        return reference_samples(reference, outputs, signature, batches, notes)
+
     return Source(
         request=request,
         inputs=inputs,
         outputs=outputs,
         sizes=sizes,
-        samples=samples,
+        first=found[0].inputs,
+        make_samples=make_samples,
         targets=_targets_of(request, examples),
         calibration=calibration,
         judged_by_calibration=on_calibration_alone,

@@ -485,7 +485,7 @@ def test_a_file_that_is_wrong_where_nothing_shows_it_is_refused():
 
     for model in _idle():
         source = read_source(replace(from_model(model), name="m"))
-        job = Job("onnx", "", "", "", (), "m.onnx", source.inputs, source.outputs, perturbed=True)
+        job = Job("onnx", "", "", "", (), "m.onnx", source.inputs, source.outputs)
         samples = source.samples
         own = [batch.expected for batch in samples.batches]
         copy = [samples.perturbed.get(at, own[at]) for at in range(len(own))]

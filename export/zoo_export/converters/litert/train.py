@@ -184,7 +184,7 @@ def _squared_error(scores: Any, labels: Any) -> Any:
 def _try_out(conversion: Conversion, head: Head) -> dict[str, Any]:
     """Train on samples with labels that the model does not give, then restore what was saved."""
     count = conversion.options.train_batch
-    sample = conversion.samples[0]
+    sample = conversion.first
     rows = {name: array[np.arange(count) % len(array)] for name, array in sample.items()}
     trainer = open_trainer(conversion.path)
     before = trainer.predict(rows)[head.output]

@@ -5,10 +5,10 @@ VENV ?= .venv
 JOBS ?= 2
 ZOO = $(VENV)/bin/zoo
 
-.PHONY: help demo test quick lint types docs claims lowest audit clean
+.PHONY: help demo test quick lint types docs claims lowest licences audit clean
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## Train, export and verify a small model, and draw what it predicts
 	$(ZOO) demo --force
@@ -41,13 +41,19 @@ lowest: ## Install the lowest versions that are allowed in a place of their own,
 	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --resolution lowest-direct ./runtime ./data '.[data]'
 	cd build/lowest && bin/zoo demo --force
 
+# Under these, what we publish could not be used with it under our own licence.
+GPL = GPL-2.0-only;GPL-2.0-or-later;GPL-3.0-only;GPL-3.0-or-later;AGPL-3.0-only;AGPL-3.0-or-later;GNU General Public License v2 (GPLv2);GNU General Public License v3 (GPLv3);GNU General Public License v3 or later (GPLv3+);GNU Affero General Public License v3
+
 # In a place of its own: what audits is no part of what is audited.
-audit: ## List known vulnerabilities, licences and versions of all that is installed with us
+licences: $(VENV)/installed ## List the licences of all that is installed with us; none is the GPL
 	$(PYTHON) -m venv build/audit
-	build/audit/bin/python -m pip install --quiet pip-audit pip-licenses
+	build/audit/bin/python -m pip install --quiet pip-licenses
+	build/audit/bin/pip-licenses --python $(VENV)/bin/python --order license --fail-on "$(GPL)"
+
+audit: licences ## List known vulnerabilities too, and write what is installed to build/sbom.json
+	build/audit/bin/python -m pip install --quiet pip-audit
 	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --format cyclonedx-json --output build/sbom.json
-	build/audit/bin/pip-licenses --python $(VENV)/bin/python --order license
 
 $(VENV)/installed: pyproject.toml runtime/pyproject.toml data/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -216,12 +216,14 @@ def document(found: Trained) -> str:
     """Return the page."""
     reasons = Reasons()
     parts = [_INTRODUCTION, *_sections(found.rows, reasons), reasons.section()]
-    about = {
-        f"Measured on {row.machine}, with "
-        + ", ".join(f"{name} {number}" for name, number in row.versions.items())
-        for row in found.rows
-    }
-    return "\n".join([*parts, *(f"{line}.\n" for line in sorted(about))])
+    measured: dict[str, list[str]] = {}
+    for row in found.rows:
+        versions = ", ".join(f"{name} {number}" for name, number in row.versions.items())
+        measured.setdefault(f"on {row.machine}, with {versions}", []).append(f"`{row.recipe}`")
+    for how, recipes in sorted(measured.items()):
+        what = f"{', '.join(recipes)} measured" if len(measured) > 1 else "Measured"
+        parts.append(f"{what} {how}.\n")
+    return "\n".join(parts)
 
 
 def _sections(rows: Sequence[Row], reasons: Reasons) -> Iterator[str]:

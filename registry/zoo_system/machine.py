@@ -10,6 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+# By what Linux calls them, the widest first.
+_VECTORS = {"avx512_vnni": "AVX-512 VNNI", "avx512f": "AVX-512", "avx2": "AVX2", "sve": "SVE"}
+
 
 def cpu() -> str:
     """Return the model of the processor."""
@@ -32,8 +35,15 @@ def cores() -> int:
 
 
 def in_short() -> str:
-    """Return processor and cores, for tables that were measured on several machines."""
-    return f"{cpu()}, {cores()} cores"
+    """Return processor, vectors and cores, for tables that were measured on several machines.
+
+    Processors of one name may differ in the widest vectors that they compute with, which decides
+    which kernels a runtime has.
+    """
+    path = Path("/proc/cpuinfo")
+    flags = set(re.findall(r"\w+", path.read_text())) if path.is_file() else set()
+    widest = next((f" with {name}" for flag, name in _VECTORS.items() if flag in flags), "")
+    return f"{cpu()}{widest}, {cores()} cores"
 
 
 def peak_mb() -> float:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.converters.litert import edits
 from zoo_export.converters.litert.delegation import xnnpack_share
+from zoo_export.converters.litert.memory import Content, mapped, with_little_memory
 from zoo_export.converters.litert.merging import merge_products
 from zoo_export.converters.litert.recurrent import recurrent_layers
 from zoo_export.converters.tracing import (
@@ -28,7 +27,6 @@ from zoo_export.reading.signature import layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.running.sessions import SIGNATURE
 from zoo_runtime.tensors import BATCH, Tensor
-from zoo_system.processes import free_memory
 
 # Which its operators take; some take fewer.
 _MOST_AXES = 4
@@ -67,6 +65,7 @@ def convert(
         if conversion.options.cache_dtype == INT8:
             content = edits.dequantize_inputs(content)
     edits.write(conversion.path, change(content))
+    del content
     facts = inspect(conversion, integer=integer)
     return {**facts, "rnn": layers} if layers else facts
 
@@ -99,43 +98,11 @@ def from_graphs(
     converter.exclude_conversion_metadata = True  # adding it takes a copy of the file apart
     configure(converter)
     try:
-        with _without_copies():
+        with with_little_memory(module):
             content: bytes = converter.convert()
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
         raise refused(model, concretes[0].graph, error) from error
     return content
-
-
-@contextmanager
-def _without_copies() -> Iterator[None]:
-    """Let the converter leave out what only costs memory.
-
-    It loads the weights that it saved a second time, to hold them, and takes every file apart
-    and builds it anew in Python, to share equal constants, even where there are none.
-    """
-    from tensorflow.lite.python import lite
-
-    before = lite._load, lite._deduplicate_readonly_buffers
-
-    def share(content: bytes) -> bytes:
-        free_memory()
-        shared: bytes = before[1](content) if _has_equal_buffers(content) else content
-        return shared
-
-    lite._load, lite._deduplicate_readonly_buffers = (lambda *_: None), share
-    try:
-        yield
-    finally:
-        lite._load, lite._deduplicate_readonly_buffers = before
-
-
-def _has_equal_buffers(content: bytes) -> bool:
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.Model.GetRootAs(content, 0)
-    buffers = map(model.Buffers, range(model.BuffersLength()))
-    constants = [b.DataAsNumpy().data for b in buffers if b.DataLength()]
-    return len({hashlib.sha256(data).digest() for data in constants}) < len(constants)
 
 
 def inspect(
@@ -151,7 +118,7 @@ def inspect(
     Raises:
         ExportError: Operators outside LiteRT, or inputs and outputs that are not the model's.
     """
-    content = conversion.path.read_bytes()
+    content = mapped(conversion.path)
     operators = operators_in(content)
     (_, batch), *others = conversion.signatures.items()
     inputs, outputs = _signature(conversion, signature, batch, integer)
@@ -194,7 +161,7 @@ def refused(model: Any, graph: Any, error: Exception) -> ExportError:
     )
 
 
-def operators_in(content: bytes) -> dict[str, int]:
+def operators_in(content: Content) -> dict[str, int]:
     """Count the operators of a file.
 
     Raises:
@@ -207,7 +174,7 @@ def operators_in(content: bytes) -> dict[str, int]:
     return found
 
 
-def _layers(content: bytes, model: Any) -> dict[str, list[str]]:
+def _layers(content: Content, model: Any) -> dict[str, list[str]]:
     """Return the layers that each kind of operator came from, as far as tensors' names show."""
     found: dict[str, set[str]] = {}
     for operator, tensors in _nodes(content):
@@ -216,7 +183,7 @@ def _layers(content: bytes, model: Any) -> dict[str, list[str]]:
     return {operator: sorted(layers) for operator, layers in sorted(found.items())}
 
 
-def _nodes(content: bytes) -> Iterator[tuple[str, list[str]]]:
+def _nodes(content: Content) -> Iterator[tuple[str, list[str]]]:
     """Yield the name of every operator in the file and the names of the tensors it gives."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -234,7 +201,7 @@ def _nodes(content: bytes) -> Iterator[tuple[str, list[str]]]:
             yield names[node.OpcodeIndex()], [tensor.Name().decode() for tensor in given]
 
 
-def weights_in(content: bytes) -> dict[str, int]:
+def weights_in(content: Content) -> dict[str, int]:
     """Return the bytes of constant tensors by dtype; one that is shared counts once."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -305,9 +272,12 @@ def _signature(
     conversion: Conversion, name: str, batch: int | None, integer: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a signature takes and gives, which must be what the model does."""
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    runner = Interpreter(model_path=str(conversion.path)).get_signature_runner(name)
+    # XNNPACK would copy all weights.
+    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(conversion.path), experimental_op_resolver_type=kernels)
+    runner = interpreter.get_signature_runner(name)
     inputs, outputs = runner.get_input_details(), runner.get_output_details()
     _check("inputs", with_batch(conversion.inputs, batch), inputs, integer)
     _check("outputs", with_batch(conversion.outputs, batch), outputs, integer)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo_export.converters.litert.memory import Content, mapped
 from zoo_runtime.errors import Blame, ExportError
 from zoo_system.errors import first_line, plain
 
@@ -37,7 +38,7 @@ def xnnpack_share(path: Path, signature: str) -> dict[str, Any]:
     Raises:
         ExportError: The runtime fails on the sizes of a node.
     """
-    content = path.read_bytes()
+    content = mapped(path)
     nodes = 0
     left: Counter[str] = Counter()
     for number in _reached(content, signature):
@@ -115,7 +116,7 @@ def _taken(nodes: Sequence[Any], delegates: Sequence[Any]) -> set[int]:
     return taken
 
 
-def _reached(content: bytes, signature: str) -> Iterator[int]:
+def _reached(content: Content, signature: str) -> Iterator[int]:
     """Yield the subgraph of a signature and those that its loops and branches run."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -147,7 +148,7 @@ def _references(node: Any) -> Iterator[tuple[int, int]]:
             yield table.Pos + offset, struct.unpack_from("<i", table.Bytes, table.Pos + offset)[0]
 
 
-def _with_first(content: bytes, number: int) -> bytes:
+def _with_first(content: Content, number: int) -> bytes:
     """Return the file with subgraph ``number`` exchanged with the first."""
     from ai_edge_litert import schema_py_generated as schema
 

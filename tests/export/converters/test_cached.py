@@ -81,7 +81,7 @@ def convert(model, fmt, folder, cache_dtype="float32"):
         batch_sizes=(1,) if row.static else (), prefill_lengths=(4, 8), cache_dtype=cache_dtype
     )
     conversion = Conversion(
-        model, inputs, outputs, folder / row.path("m"), samples=(sample,), options=options
+        model, inputs, outputs, folder / row.path("m"), first=sample, options=options
     )
     facts = load_target(row.generating)(conversion, load_target(row.converter))
     about = schema.read(Generation, facts[GENERATION], GENERATION)

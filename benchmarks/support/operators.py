@@ -89,9 +89,9 @@ def _convert_here(jobs: Any, work: Any, *, time_limit: float, started: Any) -> I
     del work, time_limit
     for loaded in jobs:
         started(loaded.job.format)
+        trial = loaded.trial()  # an error of Keras is none of a format
         try:
             result = Result(facts=child._convert(loaded))
-            trial = loaded.trial()
             outputs = child._run(loaded.job, trial.samples)
             outputs += child._run_perturbed(loaded, trial.samples) if trial.perturbed else ()
         except ExportError as error:

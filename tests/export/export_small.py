@@ -30,9 +30,9 @@ def convert(
     with model_file(source.request, folder / "work") as (path, modules):
         for row in map(find, formats):
             loaded = make_job(source, row, path, modules, folder)
+            trial = loaded.trial()  # an error of Keras is none of a format
             try:
                 facts = child._convert(loaded)
-                trial = loaded.trial()
                 outputs = child._run(loaded.job, trial.samples)
                 outputs += child._run_perturbed(loaded, trial.samples) if trial.perturbed else ()
                 found[row.name] = verified(

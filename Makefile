@@ -58,7 +58,7 @@ audit: licences ## List known vulnerabilities too, and write what is installed t
 $(VENV)/installed: pyproject.toml runtime/pyproject.toml data/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable runtime --editable data --editable '.[data,test]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[data,test]' --editable runtime --editable data
 	touch $@
 
 clean: ## Remove the virtual environment and what was built

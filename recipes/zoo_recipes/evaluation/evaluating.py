@@ -262,12 +262,12 @@ def _label_errors(
         LabelError(
             location=read.location(row),
             given=labels[given := outcomes.targets[row]],
-            predicted=labels[outcomes.predicted[row]],
+            predicted=labels[looks_like],
             self_confidence=float(probabilities[row, given]),
             usual=float(usual[given]),
             text=_beginning(read, row),
         )
-        for row in likely_label_errors(outcomes.targets, probabilities)
+        for row, looks_like in likely_label_errors(outcomes.targets, probabilities)
     )
 
 

@@ -259,8 +259,8 @@ class LabelError:
 
 def likely_label_errors(
     targets: Any, probabilities: Any, most: int = MOST_LABEL_ERRORS
-) -> list[int]:
-    """Return the indices of the rows whose class is likely another, the likeliest first.
+) -> list[tuple[int, int]]:
+    """Return the rows whose class is likely another, the likeliest first, and that other class.
 
     Confident learning (Northcutt et al. 2021, https://arxiv.org/abs/1911.00068): a row counts as of
     a class where its probability is at least the mean over the rows labelled so. Those that count
@@ -275,7 +275,7 @@ def likely_label_errors(
     Example:
         >>> rows = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.05, 0.95]])
         >>> likely_label_errors(np.array([0, 0, 1, 0]), rows)
-        [3]
+        [(3, 1)]
     """
     own = probabilities[np.arange(len(targets)), targets]
     usual = usual_confidence(targets, probabilities)
@@ -283,7 +283,7 @@ def likely_label_errors(
     looks_like = confident.argmax(axis=1)
     suspects = np.flatnonzero((confident.max(axis=1) > 0) & (looks_like != targets))
     order = np.argsort((own - usual[targets])[suspects], kind="stable")
-    return [int(row) for row in suspects[order][:most]]
+    return [(int(row), int(looks_like[row])) for row in suspects[order][:most]]
 
 
 def applies(label: str, is_given: Any) -> str:
@@ -319,7 +319,7 @@ def likely_errors_of_several(
         usual = usual_confidence(given, two)
         found += [
             (two[row, given[row]] - usual[given[row]], row, at)
-            for row in likely_label_errors(given, two, most)
+            for row, _ in likely_label_errors(given, two, most)
         ]
     return [(row, at) for _, row, at in sorted(found)[:most]]
 

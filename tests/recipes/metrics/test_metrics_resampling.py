@@ -61,8 +61,13 @@ def test_labels_that_were_swapped_are_found():
     given = right.copy()
     given[swapped] = (right[swapped] + 1) % 4
     probabilities = np.exp(Classes(given, logits).log_probabilities)
-    assert set(likely_label_errors(given, probabilities, most=12)) < set(swapped.tolist())
+    found = dict(likely_label_errors(given, probabilities, most=12))
+    assert set(found) < set(swapped.tolist())
+    assert [*found.values()] == [right[row] for row in found]
     assert likely_label_errors(right[:3], np.eye(4)[right[:3]]) == []
+    # Of a class that the model knows little of: its own is still the most probable.
+    unsure = np.array([[0.9, 0.1], [0.9, 0.1], [0.51, 0.49], [0.52, 0.48]])
+    assert likely_label_errors(np.array([0, 0, 0, 1]), unsure) == [(2, 1)]
 
 
 def test_parity_is_that_of_the_rates_of_groups():

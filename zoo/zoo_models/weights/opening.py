@@ -18,6 +18,7 @@ from zoo_models.weights.tokenizer import read_tokenizer
 from zoo_registry import ModelSpec, UsageError, ZooError, load_target, models
 from zoo_system import fetching
 from zoo_system.durable import sha256
+from zoo_system.errors import first_line
 from zoo_system.fetching import Package, unpacked
 from zoo_system.folders import INFO, MODEL
 
@@ -177,10 +178,17 @@ def _fetched(fetch: Callable[[str], str], address: str) -> Path:
         raise
     except Exception as error:  # the clients raise many kinds
         raise ZooError(
-            f"weights='{address}' is not available: {type(error).__name__}: {error}. Without "
+            f"weights='{address}' is not available: {_cause(error)}. Without "
             "network, give the folder of a downloaded snapshot, or none for drawn weights "
             "(in a recipe `--set model.weights=none`)."
         ) from error
+
+
+def _cause(error: BaseException) -> str:
+    """Return the innermost cause: the clients put advice for their own callers around it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {first_line(str(error)).rstrip('.')}"
 
 
 def _hugging_face(address: str) -> str:

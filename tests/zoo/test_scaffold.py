@@ -84,7 +84,7 @@ def test_what_is_there_stays_and_unknown_kinds_are_named(tmp_path) -> None:
 def test_a_package_as_it_is_written_installs_and_passes_its_own_tests(tmp_path) -> None:
     written = run(tmp_path, "zoo.cli", "new-plugin", "acme-zoo", "--kind", ",".join(PARTS))
     assert written.endswith(
-        "Next: python -m pip install --editable acme-zoo, then zoo check 'acme-zoo/*'\n"
+        "Next: python -m pip install --editable 'acme-zoo[test]', then zoo check 'acme-zoo/*'\n"
     )
     home, site = tmp_path / "acme-zoo", tmp_path / "site"
     install = ("pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation")

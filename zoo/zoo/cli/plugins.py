@@ -209,7 +209,7 @@ def new_plugin(*, name: str, kinds: str | None, folder: Path, as_json: bool) -> 
         return
     home = folder / name
     print_table(("FILE", "WHAT"), [(str(home / path), what) for path, what in written.items()])
-    install = f"python -m pip install --editable {shlex.quote(str(home))}"
+    install = f"python -m pip install --editable {shlex.quote(f'{home}[test]')}"
     next_step(f"{install}, then zoo check '{discovery.normalized(name)}/*'")
 
 

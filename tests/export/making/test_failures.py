@@ -26,6 +26,7 @@ import zoo_registry
 from zoo_export import ExportError, export, exporting, load_bundle
 from zoo_export.exporting import put_in_place
 from zoo_export.making import children, conversion
+from zoo_export.reading import source
 from zoo_recipes.run import load_run
 from zoo_registry import Registry, UnknownNameError, UsageError
 from zoo_runtime import files
@@ -145,6 +146,27 @@ def test_a_child_begins_while_the_model_is_read_and_ends_if_it_is_refused(
         export(dense(NotANumber()), out=tmp_path / "second")
     assert len(seen[1]) == 1
     assert _children() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("free", "before"), [(1 << 40, ["started"]), (1 << 20, [])])
+def test_keras_makes_the_samples_while_a_child_converts_where_memory_allows(
+    dense, tmp_path, monkeypatch, free, before
+):
+    events, seen, make = [], [], source.reference_samples
+
+    def noted(*arguments):
+        seen.append([*events])
+        return make(*arguments)
+
+    monkeypatch.setattr(source, "reference_samples", noted)
+    monkeypatch.setattr(conversion, "free_bytes", lambda: free)
+    bundle = export(
+        dense(), out=tmp_path / "b", to=["onnx"], on_event=lambda event: events.append(event.state)
+    )
+    assert bundle.artifacts[0].verification.ok
+    assert seen == [before]
+    assert events == ["started", "verified"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,10 @@ from collections.abc import Iterable
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_OF_KERAS = re.compile(
+    r"Exception encountered when calling .*?\x1b\[1m(.*)\x1b\[0m\s+Arguments received by .*",
+    re.DOTALL,
+)
 
 
 class ZooError(Exception):
@@ -19,6 +23,11 @@ class ZooError(Exception):
     """
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        # Keras raises what a layer of ours raises once more, with words and tensors around it.
+        wrapped = _OF_KERAS.match(args[0]) if args and isinstance(args[0], str) else None
+        super().__init__(*((wrapped[1], *args[1:]) if wrapped else args))
 
 
 class UsageError(ZooError, ValueError):

@@ -112,3 +112,16 @@ def test_a_search_that_is_interrupted_says_how_to_go_on_with_the_search(
         "--out 'my search'`",
         "",
     ]
+
+
+@pytest.mark.parametrize("words", [("export",), ("bench",), ("data",), ("verify",)])
+def test_a_word_that_is_longer_than_the_name_of_any_file(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as done:
+        main([*words, "x" * 300])
+    said = capsys.readouterr().err
+    assert done.value.code == 2
+    assert "OSError" not in said
+    assert said.count("\n") == 1
+    assert len(said) < 500

@@ -81,7 +81,7 @@ def test_classes_follow_from_the_snapshot(snapshot):
 def test_a_named_size_is_held_against_the_snapshot(snapshot):
     message = refused(snapshot, name="bert-tiny")
     assert "hidden_dim is 16 there and 128 here" in message
-    assert "Model 'bert' takes any size." in message
+    assert "Model 'bert' takes any size (in a recipe `--set model.name=bert`)." in message
 
 
 def test_half_precision_is_read(snapshot):

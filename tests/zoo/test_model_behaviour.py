@@ -153,7 +153,8 @@ def test_static_sequence_length(name):
             "gpt-nano",
             {"vocab_size": 9, "max_length": 4, "sequence_length": 5},
             "A sequence of 5 steps is longer than the 4 positions of layer 'positions': "
-            "shorten it or raise max_length.",
+            "shorten it (sequence_length=4, --sequence-length 4), or build the model with a larger "
+            "max_length.",
         ),
     ],
 )
@@ -196,3 +197,13 @@ def test_gpt_starts_residual_kernels_smaller():
     weights = {weight.path: np.asarray(weight) for weight in model.weights}
     ratio = np.std(weights["block_0/ff_in/kernel"]) / np.std(weights["block_0/ff_out/kernel"])
     assert ratio == pytest.approx(16**0.5, rel=0.1)
+
+
+def test_what_keras_puts_around_an_error_of_ours_is_left_out():
+    model = get_model("gpt-nano", vocab_size=9, max_length=4)
+    with pytest.raises(UsageError) as caught:
+        model(np.ones((1, 5), "int32"))
+    assert str(caught.value) == (
+        "A sequence of 5 steps is longer than the 4 positions of layer 'positions': shorten it "
+        "(sequence_length=4, --sequence-length 4), or build the model with a larger max_length."
+    )

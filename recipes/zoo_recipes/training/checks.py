@@ -150,6 +150,21 @@ def are_classes(labels: Any) -> bool:
     return isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu"
 
 
+def warn_of_drawn_weights(recipe: Recipe) -> None:
+    """Warn where only a part is trained of a model whose other part nobody has trained either.
+
+    Args:
+        recipe: The recipe.
+    """
+    if recipe.model.weights is None and recipe.model.trainable != "all":
+        warnings.warn(
+            f"model.weights=none with model.trainable={recipe.model.trainable}: what is not "
+            "trained stays as it was drawn, and no number of examples helps. Train all of it "
+            "(`--set model.trainable=all`), or begin with weights",
+            stacklevel=3,
+        )
+
+
 def warn_of_lost_detail(recipe: Recipe, builder: Any, note: Mapping[str, Any] | None) -> None:
     """Warn where images of custom data are made much smaller, or lose their colours.
 

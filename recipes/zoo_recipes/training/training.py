@@ -44,7 +44,7 @@ from zoo_recipes.run import (
 from zoo_recipes.sizes import sized
 from zoo_recipes.trackers.tracking import make_trackers, those_begun
 from zoo_recipes.training.checkpoints import SECONDS, Position, newest
-from zoo_recipes.training.checks import warn_of_lost_detail
+from zoo_recipes.training.checks import warn_of_drawn_weights, warn_of_lost_detail
 from zoo_recipes.training.execution import carry_out, trained
 from zoo_recipes.training.recording import first_info, versions
 from zoo_registry import UsageError, ZooError
@@ -215,6 +215,7 @@ def train(
     builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
     if verbose:
         show_custom_data(builder, recipe.dataset)
+    warn_of_drawn_weights(recipe)
     warn_of_lost_detail(recipe, builder, note_of(builder))
     info = replace(first_info(recipe, task), workers=ranks.size if ranks else 1)
     record = Record(folder, info)

@@ -53,6 +53,17 @@ def test_a_text_is_answered_with_the_labels_of_the_snapshot(tmp_path, monkeypatc
     manifest = bundle.manifest
     assert manifest.labels == ("bad", "so so", "good")
     assert [step["length"] for step in manifest.preprocessing] == [24]
+    monkeypatch.chdir(tmp_path)
+    for word, exit_code, said in (
+        ("so good " * 60, 0, "PROBABILITY"),  # longer than the name of any file
+        ("", 2, "error: Input 0 is an empty text: there is nothing to read in it."),
+        ("empty", 2, "takes. As a text, give it in a .txt file."),
+    ):
+        Path("empty").mkdir(exist_ok=True)
+        done = CliRunner().invoke(cli, ["predict", folder, word])
+        shown = done.output + f"error: {done.exception}"
+        assert bool(done.exit_code) == bool(exit_code)
+        assert said in shown
     answers = json.loads((TEXT / "answers.json").read_text())
     for text, wanted in answers.items():
         (found,) = bundle.predict([text])
@@ -68,6 +79,17 @@ def test_another_head_has_other_labels_or_none(tmp_path):
     with pytest.warns(UserWarning, match="starts fresh"):
         model = zoo.get_model("bert", weights=TEXT, num_classes=2, **TASK)
     assert from_model(model).labels is None
+
+
+def test_a_head_that_is_left_out_is_named_and_a_licence_that_nobody_said_is_none():
+    with pytest.warns(UserWarning, match="leaves out") as caught:
+        model = zoo.get_model("bert", weights=TEXT)
+    assert [str(each.message) for each in caught] == [
+        f"weights='{TEXT}' have a head, which task 'features' leaves out, and its labels: "
+        "task='text-classification' (--task text-classification) takes it along."
+    ]
+    assert from_model(model).license == ""
+    assert from_model(zoo.get_model("bert-tiny")).license == "Apache-2.0"
 
 
 def test_what_belongs_to_weights_is_part_of_what_is_cached(tmp_path):

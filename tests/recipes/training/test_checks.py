@@ -215,3 +215,15 @@ def test_texts_that_are_cut(tmp_path, data_dir):
     keys = sizes.of_texts(resolve_recipe("language-id-lstm"), length)
     left = warned("language-id-lstm", path, keys, **where)
     assert not any("(train)" in message for message in left)
+
+
+def test_a_part_of_a_model_that_nobody_has_trained_is_warned_of(data_dir, tmp_path):
+    part = [*QUICK, "model.trainable=head"]
+    recipe = with_overrides(resolve_recipe("digits-mlp"), part)
+    with pytest.warns(UserWarning, match="as it was drawn") as caught:
+        train(recipe, out=tmp_path / "run", data_dir=data_dir, verbose=False)
+    assert [str(each.message) for each in caught if "drawn" in str(each.message)] == [
+        "model.weights=none with model.trainable=head: what is not trained stays as it was drawn, "
+        "and no number of examples helps. Train all of it (`--set model.trainable=all`), or begin "
+        "with weights"
+    ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import zoo_registry
-from zoo.cli.options import data_dir, download, names_of
+from zoo.cli.options import data_dir, download, names_of, path_of
 from zoo.cli.output import as_json, next_step, print_json, print_table, progress_bar, refuse, size
 from zoo_registry import UsageError, ZooError, did_you_mean
 
@@ -80,7 +80,7 @@ def bench(
         _show_support(bundle, as_json=as_json, **support)
         return
     refuse(support, "for --all-schemes")
-    if not Path(bundle).exists() and bundle in zoo_registry.models:
+    if path_of(bundle) is None and bundle in zoo_registry.models:
         raise UsageError(
             f"'{bundle}' is a model, not a bundle: export it first (zoo export {bundle}), or give "
             "--all-schemes."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import names_of
+from zoo.cli.options import names_of, path_of
 from zoo.cli.output import (
     as_json,
     as_options,
@@ -128,8 +128,8 @@ def explain(
 def _folder(
     trained: Trained, runtime: str | None, raw: str, method: str, *chosen: str | None
 ) -> Path:
-    # No file has so long a name, and asking for it would be an error.
-    given = Path(raw).stem if len(raw) < 256 and Path(raw).is_file() else raw
+    path = path_of(raw)
+    given = path.stem if path is not None and path.is_file() else raw
     name = "-".join([_slug(given), method, *(_slug(words) for words in chosen if words)])
     if trained.kind == "run":
         return trained.path / "explanations" / name

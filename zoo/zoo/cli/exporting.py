@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import zoo_registry
-from zoo.cli.options import SIDES, names_of
+from zoo.cli.options import SIDES, names_of, path_of
 from zoo.cli.output import (
     PROVIDER_HELP,
     as_json,
@@ -159,14 +159,14 @@ def export(
         "out": out,
         "force": force,
         # A model by name without weights is drawn anew each time: nothing to find again.
-        "cached": not no_cache and (weights is not None or Path(source).exists()),
+        "cached": not no_cache and (weights is not None or path_of(source) is not None),
         "task": task,
         **chosen,
         "batch_sizes": _numbers(chosen["batch_sizes"]),
         "prefill_lengths": _numbers(chosen["prefill_lengths"]),
     }
     given = _model_or_run(source, task, weights, chosen["image_size"])
-    if not Path(source).exists():  # it is built for the size
+    if path_of(source) is None:  # it is built for the size
         options |= {"image_size": None, "name": source.rpartition("/")[2]}
     archive = Path(f"{out or default_folder(given, options.get('name'))}.zip") if zipped else None
     if archive is not None:
@@ -209,7 +209,7 @@ def _export_within_budget(
         raise UsageError("--max-mb and --max-ms need --max-drop: how much accuracy may be lost?")
     if target is not None:
         raise UsageError(f"--max-drop chooses one format, and target '{target}' needs its own.")
-    if not Path(source).exists():
+    if path_of(source) is None:
         raise UsageError(
             f"--max-drop is measured on a run's held-out examples, and '{source}' is not a run "
             "folder."
@@ -246,7 +246,7 @@ def _model_or_run(
 ) -> Any:
     from zoo_export.making import children
 
-    if not Path(source).exists():
+    if path_of(source) is None:
         children.begin()
         sizes: dict[str, Any] = {}
         if image_size is not None:

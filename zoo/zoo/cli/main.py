@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import sys
 import warnings
@@ -14,7 +15,7 @@ import click
 
 from zoo.cli import INTERRUPTED
 from zoo_models.backend import CheckedKeras
-from zoo_registry import ZooError, did_you_mean, load_target
+from zoo_registry import UsageError, ZooError, did_you_mean, load_target
 from zoo_system.errors import printable
 from zoo_system.fast_keras import fast_keras
 from zoo_system.quiet import quiet_tensorflow
@@ -147,6 +148,13 @@ def _report(error: BaseException) -> int:
     if isinstance(error, ZooError):
         click.echo(f"error: {printable(str(error))}", err=True)
         return error.exit_code
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        begins = printable(str(error.filename))[:40]
+        click.echo(
+            f"error: '{begins}...' is longer than the name of any file: give a name or a path.",
+            err=True,
+        )
+        return UsageError.exit_code
     click.echo(f"error: {type(error).__name__}: {printable(str(error))}", err=True)
     if not isinstance(error, OSError):
         click.echo("This is not a message of ours: --debug shows where it comes from.", err=True)

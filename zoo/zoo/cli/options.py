@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,12 @@ column = click.option(
     "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Of your own data: text=review."
 )
 download = click.option("--download", is_flag=True, help="Download the data set if needed.")
+
+
+def path_of(word: str) -> Path | None:
+    """Return the path that a word names, if there is something; a text of any length names none."""
+    # Unlike a Path, it takes words that are longer than the name of any file.
+    return Path(word) if os.path.exists(word) else None  # noqa: PTH110
 
 
 class OfRecipe(click.Command):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import as_columns, column, names_of
+from zoo.cli.options import as_columns, column, names_of, path_of
 from zoo.cli.output import (
     PROVIDER_HELP,
     as_json,
@@ -130,14 +130,14 @@ def _opened(source: Path) -> Any:
 
 
 def _is_many(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> bool:
-    # A text may be as long as it likes, and longer than the name of any file.
-    if len(word) >= 1024 or not preprocessing:
+    path = path_of(word)
+    if path is None or not preprocessing:
         return False
-    if word.lower().endswith(_OF_ONE) and not Path(word).is_dir():
+    if word.lower().endswith(_OF_ONE) and not path.is_dir():
         return False
     from zoo_recipes.custom_data.raw_inputs import is_many
 
-    return is_many(Path(word))
+    return is_many(path)
 
 
 def _predict_all(
@@ -293,23 +293,45 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
     Raises:
         UsageError: A file that is not there or cannot be read, where the model takes no text.
     """
-    path = Path(word)
-    takes_text = any(step["step"] == "tokenize" for step in preprocessing)
-    if path.suffix == ".npy" and path.is_file():
+    path, steps = path_of(word), {step["step"] for step in preprocessing}
+    if path is not None and path.suffix == ".npy" and path.is_file():
         return _read_array(path)
-    if any(step["step"] == "lookup" for step in preprocessing):
+    if "lookup" in steps:
         return _read_words(word)
-    if any(step["step"] == "table" for step in preprocessing):
+    if "table" in steps:
         return _read_row(word)
-    if takes_text and word.lstrip().startswith("["):
+    if "tokenize" in steps:
+        return _text_or_words(word)
+    return _file_or_numbers(word, steps)
+
+
+def _text_or_words(word: str) -> Any:
+    if word.lstrip().startswith("["):
         return _list_of_words(word)
-    if takes_text:
-        return _read_text(path) if path.suffix == ".txt" else word
-    if not path.is_file():
-        takes_audio = any(step["step"] == "audio" for step in preprocessing)
-        what = "an audio file" if takes_audio else "an image"
+    return _read_text(Path(word)) if word.endswith(".txt") else word
+
+
+def _file_or_numbers(word: str, steps: Collection[str]) -> Any:
+    path, kinds = path_of(word), {"audio": "an audio file", "image": "an image"}
+    taken = next((what for step, what in kinds.items() if step in steps), None)
+    if taken is None and word.lstrip().startswith("["):
+        return _read_numbers(word)
+    if path is None or not path.is_file():
+        what = taken or "numbers, such as '[0.5, 2]',"
         raise UsageError(f"There is no file '{word}': this model takes {what} or a .npy file.")
     return path
+
+
+def _read_numbers(word: str) -> Any:
+    import numpy as np
+
+    try:
+        return np.asarray(json.loads(word), np.float32)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UsageError(
+            f"'{word}' is not JSON of numbers: this model takes some such as '[0.5, 2]', or a "
+            f".npy file ({error})."
+        ) from error
 
 
 def _read_row(word: str) -> Any:

@@ -94,7 +94,9 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
         if isinstance(length, int) and length > self.max_length:
             raise UsageError(
                 f"A sequence of {length} steps is longer than the {self.max_length} positions "
-                f"of layer '{self.name}': shorten it or raise max_length."
+                f"of layer '{self.name}': shorten it (sequence_length={self.max_length}, "
+                f"--sequence-length {self.max_length}), or build the model with a larger "
+                "max_length."
             )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

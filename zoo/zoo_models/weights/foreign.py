@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -109,6 +110,7 @@ class ForeignCheckpoint:
         Raises:
             UsageError: With ``strict``, everything that is missing, left over or misshapen.
         """
+        self._warn_of_lost_head(model)
         hashes = {name: sha256(path) for name, path in self.snapshot.files.items()}
         with self.snapshot.opened() as tensors:
             plan = _Plan(self, model, tensors, Classes(self.labels, labels))
@@ -142,6 +144,18 @@ class ForeignCheckpoint:
         others = {head.architecture for head in heads.values()} - {wanted.architecture}
         kinds = {wanted.architecture.endswith(_CLASSES), str(theirs).endswith(_CLASSES)}
         return () if theirs in others and kinds == {True} else wanted.layers
+
+    def _warn_of_lost_head(self, model: Any) -> None:
+        """Say that the weights have a head where the model has none: its labels go with it."""
+        heads, task = self.converter.heads, model.zoo_spec.defaults.get("task")
+        theirs = (self.snapshot.own_config.get("architectures") or [None])[0]
+        lost = [name for name, head in heads.items() if head.architecture == theirs and head.layers]
+        if lost and task in heads and not heads[task].layers:
+            warnings.warn(
+                f"weights='{self.source}' have a head, which task '{task}' leaves out, and its "
+                f"labels: task='{lost[0]}' (--task {lost[0]}) takes it along.",
+                stacklevel=5,
+            )
 
     def assets(self, model: Any, has_own_head: bool, labels: Sequence[str] | None) -> Assets:
         """Return what the weights come with, as far as it goes with a model."""
@@ -197,7 +211,8 @@ class ForeignCheckpoint:
         ]
         if differ:
             family = self.spec.family
-            hint = f"Model '{family}' takes any size." if family in models else GIVE
+            any_size = f"Model '{family}' takes any size (in a recipe `--set model.name={family}`)."
+            hint = any_size if family in models else GIVE
             raise UsageError(
                 f"weights='{self.source}' do not fit model '{self.spec.name}': "
                 f"{'; '.join(differ)}. {hint}"

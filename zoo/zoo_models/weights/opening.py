@@ -180,7 +180,7 @@ def _fetched(fetch: Callable[[str], str], address: str) -> Path:
         raise ZooError(
             f"weights='{address}' is not available: {_cause(error)}. Without "
             "network, give the folder of a downloaded snapshot, or none for drawn weights "
-            "(in a recipe `--set model.weights=none`)."
+            "(in a recipe `--set model.weights=none --set model.trainable=all`)."
         ) from error
 
 

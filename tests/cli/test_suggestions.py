@@ -86,7 +86,7 @@ def test_the_road_in_a_folder_with_a_space(tmp_path: Path) -> None:
     assert following(compared)[3:5] == [str(run), str(tmp_path / "a b" / "other")]
     exported = say("export", run, "--to", "onnx", "--out", bundle)
     assert following(exported) == ["zoo", "verify", str(bundle)]
-    assert following(say("verify", bundle)) == ["zoo", "predict", str(bundle), "INPUT"]
+    assert following(say("verify", bundle)) == ["zoo", "predict", str(bundle), "IMAGE.png"]
     benched = say("bench", bundle, "--runs", "1")
     assert following(benched)[:3] == ["zoo", "bench", str(bundle)]
 

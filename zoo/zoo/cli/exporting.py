@@ -31,6 +31,16 @@ if TYPE_CHECKING:
     from zoo_runtime.bundle import Bundle
 
 
+# What stands for an input in a command, by the step of preprocessing that takes it.
+_GIVEN = {
+    "image": "IMAGE.png",
+    "audio": "CLIP.wav",
+    "table": "ROWS.csv",
+    "lookup": """'["USER", "ITEM"]'""",
+    "tokenize": "'Some text'",
+}
+
+
 class _Percent(click.ParamType[float]):
     """A fraction in percent: ``0.5%``; a bare number could be meant either way."""
 
@@ -344,4 +354,6 @@ def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: boo
             click.echo(f"{result.format}: {note}")
     click.echo(f"{len(loaded.manifest.files)} files have the recorded sha256.")
     path, is_writer = shlex.quote(str(bundle)), loaded.manifest.task in GENERATING
-    next_step(f'zoo generate {path} "PROMPT"' if is_writer else f"zoo predict {path} INPUT")
+    steps = {step["step"] for step in loaded.manifest.preprocessing}
+    given = next((word for step, word in _GIVEN.items() if step in steps), "INPUT.npy")
+    next_step(f'zoo generate {path} "Once upon"' if is_writer else f"zoo predict {path} {given}")

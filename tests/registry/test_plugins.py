@@ -6,7 +6,7 @@ from collections.abc import Callable
 from subprocess import CompletedProcess
 
 import pytest
-from test_registry import new_registry
+from new_registries import new_registry
 
 from zoo_registry import DuplicateNameError, PluginError, UnknownNameError
 from zoo_registry.search import search

@@ -6,27 +6,17 @@ import re
 from dataclasses import replace
 
 import pytest
+from new_registries import new_registry
 
 import zoo_registry
 from zoo_registry import (
     DuplicateNameError,
     ModelSpec,
-    Registry,
     TensorSpec,
     UnknownNameError,
     UsageError,
 )
 from zoo_registry.search import search
-
-
-def new_registry(catalogs: str | None = None) -> Registry[ModelSpec]:
-    return Registry(
-        "model",
-        group="zoo.models",
-        builtin="zoo_models.catalog:MODELS",
-        coerce="zoo_registry.specs:as_model_spec",
-        catalogs=catalogs,
-    )
 
 
 def spec(name: str, **fields: object) -> ModelSpec:

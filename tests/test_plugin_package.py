@@ -79,6 +79,17 @@ def test_the_plugins_own_tests_pass(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_plugins_names_are_listed_with_what_they_say(installed: Path) -> None:
+    for kind, known in (
+        ("models", {"name": "gated-mlp", "family": "gated-mlp"}),
+        ("recipes", {"name": "iris-gated-mlp", "model": "gated-mlp", "dataset": "iris_flowers"}),
+    ):
+        command = ("zoo.cli", kind, f"{known['name'][:6]}*", "--json")
+        (row,) = json.loads(run(installed, *command).stdout)
+        assert {**row, **known} == row
+
+
+@pytest.mark.slow
 def test_train_and_export_by_the_plugins_names(installed: Path, tmp_path: Path) -> None:
     trained = run(
         installed, "zoo.cli", "train", "iris-gated-mlp", "--data-dir", "data", cwd=tmp_path

@@ -220,7 +220,7 @@ class RunInfo:
     lacks: tuple[str, ...] = ()
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> RunInfo:
+    def from_dict(cls, data: Mapping[str, Any]) -> RunInfo:
         """Return the record that the plain data of a ``run.json`` hold.
 
         Raises:
@@ -247,7 +247,7 @@ class RunInfo:
                 raise _unfit(key, moment)
         return info
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the plain data of ``run.json``."""
         keys = [each.name for each in fields(self) if each.name not in ("other", "lacks")]
         found = {key: _plain(getattr(self, key)) for key in keys}
@@ -255,16 +255,16 @@ class RunInfo:
         return {"format_version": FORMAT_VERSION, **kept, **self.other}
 
     def keys(self) -> Iterable[str]:
-        """Return the keys of :meth:`to_json`, so that ``dict(info)`` is that."""
-        return self.to_json().keys()
+        """Return the keys of :meth:`to_dict`, so that ``dict(info)`` is that."""
+        return self.to_dict().keys()
 
     def __getitem__(self, key: str) -> Any:
-        return self.to_json()[key]
+        return self.to_dict()[key]
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What a bundle keeps of its run, plain data."""
-        found = self.to_json()
+        found = self.to_dict()
         kept = {key: found[key] for key in _OF_PROVENANCE if key not in self.lacks}
         return {"model": self.model.name, "recipe": self.recipe, **kept}
 
@@ -273,10 +273,10 @@ class RunInfo:
         """Return what a bundle records of its run.
 
         Raises:
-            ValueError: As :meth:`from_json`.
+            ValueError: As :meth:`from_dict`.
         """
         kept = {key: known[key] for key in (*_OF_PROVENANCE, "recipe") if key in known}
-        return cls.from_json({"status": "complete", **kept})
+        return cls.from_dict({"status": "complete", **kept})
 
     def check_whole(self, folder: Path) -> None:
         """Refuse a file that no training writes, and an edit may have made.
@@ -289,7 +289,7 @@ class RunInfo:
 
     def write(self, folder: Path) -> None:
         """Write ``run.json`` into a run's folder, atomically."""
-        write_text(folder / INFO, json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / INFO, json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_run_info(folder: Path) -> RunInfo:
@@ -326,7 +326,7 @@ def read_run_info(folder: Path) -> RunInfo:
     if not isinstance(data.get("status"), str) or not is_named:
         raise _lost(folder, "is damaged: it needs 'status' and 'recipe' with a name.")
     try:
-        return RunInfo.from_json(data)
+        return RunInfo.from_dict(data)
     except ValueError as error:
         raise _lost(folder, f"is damaged: {str(error).rstrip('.')}.") from error
 

@@ -100,7 +100,7 @@ class ModelSpec:
     Example:
         >>> mlp = "zoo_models.builders.mlp:mlp"
         >>> spec = ModelSpec(name="tiny-mlp", builder=mlp, tasks=("features",))
-        >>> ModelSpec.from_json(spec.to_json()) == spec
+        >>> ModelSpec.from_dict(spec.to_dict()) == spec
         True
     """
 
@@ -175,7 +175,7 @@ class ModelSpec:
             return self.builder
         return f"{self.builder.__module__}:{self.builder.__qualname__}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the spec as plain JSON types."""
         data = asdict(replace(self, builder=self.target))
         for key in _LISTS:
@@ -186,8 +186,8 @@ class ModelSpec:
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ModelSpec:
-        """Return the spec that :meth:`to_json` wrote.
+    def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
+        """Return the spec that :meth:`to_dict` wrote.
 
         Raises:
             UsageError: A key that no spec has.
@@ -310,7 +310,7 @@ def as_model_spec(value: object, name: str) -> ModelSpec:
         TypeError: Anything else.
     """
     if isinstance(value, Mapping):
-        value = ModelSpec.from_json({"name": name, **value})
+        value = ModelSpec.from_dict({"name": name, **value})
     if isinstance(value, ModelSpec):
         return value if value.name == name else replace(value, name=name)
     if callable(value) and not isinstance(value, type):

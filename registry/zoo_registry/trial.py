@@ -48,7 +48,7 @@ class Outcome:
     """What became of one entry point in the child.
 
     Args:
-        facts: What it stands for as plain data, where that is a model or a table of models.
+        facts: What it stands for as plain data: a model, a table of models or a recipe.
         reason: What went wrong, in a line; empty if nothing did.
         traceback: What is known about where it went wrong.
     """

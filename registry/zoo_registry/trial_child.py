@@ -62,7 +62,7 @@ def _facts(group: str, name: str, target: str, build: Say | None) -> Any:
     found = registry.read(value, name)
     if build:
         registry.verify(found)
-    return found.to_json() if registry is zoo_registry.models else None
+    return found.to_dict() if hasattr(found, "to_dict") else None
 
 
 def _catalog(table: Any, *, whole: bool) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _catalog(table: Any, *, whole: bool) -> dict[str, Any]:
         if not isinstance(name, str) or not NAME_IN_CATALOG.fullmatch(name):
             raise UsageError(f"{name!r} is not a name: use letters, digits and '.', '-', '_', '/'.")
         try:
-            facts[name] = zoo_registry.models.read(table[name], name).to_json()
+            facts[name] = zoo_registry.models.read(table[name], name).to_dict()
         except Exception:
             if whole:
                 raise

@@ -170,14 +170,14 @@ def test_spec_round_trip_and_wrong_builder() -> None:
         tasks=("features",),
         num_params=3,
     )
-    again = ModelSpec.from_json(full.to_json())
+    again = ModelSpec.from_dict(full.to_dict())
     assert again.inputs == full.inputs
-    assert again.to_json() == full.to_json()
+    assert again.to_dict() == full.to_dict()
     assert str(full.inputs[0]) == "image: float32[batch, ?, 8, 1]"
     with pytest.raises(UsageError, match=re.escape("builder 'mlp' is not 'package.module:func")):
         replace(full, builder="mlp")
     with pytest.raises(UsageError, match=r"A model spec has no 'famly'\. Did you mean 'family'\?"):
-        ModelSpec.from_json({"name": "x", "famly": "y"})
+        ModelSpec.from_dict({"name": "x", "famly": "y"})
 
 
 def test_every_registry_answers() -> None:

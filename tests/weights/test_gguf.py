@@ -275,6 +275,7 @@ def test_what_comes_with_the_weights(tmp_path):
         writer.add_chat_template(template)
         writer.add_float32("general.sampling.temp", 0.5)
         writer.add_int32("llama.unheard_of", 3)
+        writer.add_license("apache-2.0")
 
     file_of(tmp_path / "model.gguf", change=change)
     with pytest.warns(UserWarning, match=r"nothing here reads these keys.*llama.unheard_of=3"):
@@ -287,6 +288,7 @@ def test_what_comes_with_the_weights(tmp_path):
     assert (assets.generation.bos_token_id, assets.generation.temperature) == (5, 0.5)
     text = assets.chat.render([{"role": "user", "content": "Hi"}])
     assert text == f"{words[5]}[user]Hi"
+    assert assets.license == "apache-2.0"
     (step,) = assets.preprocessing
     assert step["length"] == SMALL["max_position_embeddings"]
 

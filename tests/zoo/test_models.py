@@ -49,7 +49,7 @@ def test_spec_is_complete(name):
     assert spec.tasks
     assert spec.inputs
     assert spec.defaults.keys() <= inspect.signature(spec.load_builder()).parameters.keys()
-    assert ModelSpec.from_json(json.loads(json.dumps(spec.to_json()))).num_params == spec.num_params
+    assert ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))).num_params == spec.num_params
 
 
 @every_head

@@ -35,7 +35,7 @@ class Choice:
     reason: str
     next_step: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON types."""
         return {**asdict(self), "recipes": list(self.recipes)}
 

@@ -165,6 +165,7 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
     loaded = getattr(model, "zoo_weights", None)
     assets = getattr(loaded, "assets", None)
     source = getattr(loaded, "source", None)
+    of_weights = assets.license if assets else ""
     provenance: dict[str, Any] = {"model": spec.name} if spec else {}
     if loaded is not None:
         provenance["weights"] = {"source": loaded.source, "sha256": dict(loaded.sha256)}
@@ -176,8 +177,8 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
         preprocessing=assets.preprocessing if assets else (),
         assets=assets.folder if assets else None,
         decoding=Decoding(config=assets.generation, chat=assets.chat) if assets else None,
-        # Of other weights than the spec's nothing here says which is theirs.
-        license=spec.license if spec and source in {None, spec.weights} else "",
+        # The spec names the licence of its own weights alone.
+        license=spec.license if spec and source in {None, spec.weights} else of_weights,
         provenance=provenance,
     )
 

@@ -41,7 +41,7 @@ def raw_inputs(
     steps = [str(step["step"]) for step in preprocessing]
     found = _of_folder(path, steps) if path.is_dir() else _of_table(path, steps, columns)
     if not found:
-        other = " As a text, give it in a .txt file." if "tokenize" in steps else ""
+        other = " It is a text? Then: --text." if "tokenize" in steps else ""
         raise UsageError(f"There is nothing at '{path}' that this model takes.{other}")
     return found
 

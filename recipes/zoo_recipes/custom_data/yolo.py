@@ -14,7 +14,7 @@ from zoo_recipes.custom_data.boxes import Box, Gathered, NamedImages
 from zoo_recipes.custom_data.content import BadRecordError, Columns, Content
 from zoo_recipes.custom_data.files import files_of, lines_of, location, split_in, watched
 from zoo_recipes.custom_data.images import is_image
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError
 
 # What the list of classes is called, beside data.yaml.
 NAMES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
@@ -151,12 +151,8 @@ def _folders(path: Path, file: Path, given: Mapping[str, Any]) -> Iterator[tuple
 
 
 def _yaml(file: Path) -> dict[str, Any]:
-    try:
-        import yaml
-    except ModuleNotFoundError as error:
-        raise ZooError(
-            f"'{file}' is read by PyYAML, which is not installed: pip install 'kerazoo[data]'."
-        ) from error
+    import yaml
+
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

@@ -154,7 +154,7 @@ def _settings(info: RunInfo) -> Iterator[tuple[str, str]]:
     recipe = {key: value for key, value in info.recipe.items() if key != "seed"}
     yield from flat(recipe)
     yield "seed", str(info.seed)
-    recorded = info.to_json()
+    recorded = info.to_dict()
     yield from flat({"data": recorded["dataset"], "versions": recorded["versions"]})
     yield from flat({"teacher": recorded.get("teacher", {})})
 

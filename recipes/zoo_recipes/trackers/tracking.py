@@ -169,7 +169,7 @@ def those_begun(info: RunInfo, anew: Mapping[str, Made]) -> dict[str, Made]:
         anew: By name.
     """
     found = dict(anew)
-    for name, argument in _begun_with(info.to_json()):
+    for name, argument in _begun_with(info.to_dict()):
         if name not in found:
             try:
                 found[name] = _made(name, argument)
@@ -261,7 +261,7 @@ class _Followed:
 
     @property
     def _note(self) -> Mapping[str, Any]:
-        return _note_of(self.record.info.to_json(), self.made.name)
+        return _note_of(self.record.info.to_dict(), self.made.name)
 
     def _guarded(self, *, at_length: bool) -> AbstractContextManager[None]:
         if self.made.owner is None:

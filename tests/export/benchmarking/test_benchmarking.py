@@ -76,7 +76,7 @@ def test_every_artifact_with_every_number_of_threads(exported):
     }  # fmt: skip
     assert [done for done, _, _ in steps] == [*range(6 * 5), 6 * 5]
     assert {total for _, total, _ in steps} == {6 * 5}
-    json.dumps(report.to_json(), allow_nan=False)
+    json.dumps(report.to_dict(), allow_nan=False)
 
 
 @pytest.mark.slow
@@ -131,7 +131,7 @@ def test_what_is_not_installed_is_a_row_and_the_rest_needs_no_tensorflow(exporte
     code = f"""
 import json, zoo_export
 report = zoo_export.bench({str(exported.path)!r}, runs=5)
-print(json.dumps(report.to_json()))
+print(json.dumps(report.to_dict()))
 """
     done = lacking(code, *HEAVY, "onnxruntime")
     assert done.returncode == 0, done.stderr

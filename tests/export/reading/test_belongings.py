@@ -54,13 +54,14 @@ def test_a_text_is_answered_with_the_labels_of_the_snapshot(tmp_path, monkeypatc
     assert manifest.labels == ("bad", "so so", "good")
     assert [step["length"] for step in manifest.preprocessing] == [24]
     monkeypatch.chdir(tmp_path)
-    for word, exit_code, said in (
-        ("so good " * 60, 0, "PROBABILITY"),  # longer than the name of any file
-        ("", 2, "error: Input 0 is an empty text: there is nothing to read in it."),
-        ("empty", 2, "takes. As a text, give it in a .txt file."),
+    for given, exit_code, said in (
+        (["so good " * 60], 0, "PROBABILITY"),  # longer than the name of any file
+        ([""], 2, "error: Input 0 is an empty text: there is nothing to read in it."),
+        (["empty"], 2, "takes. It is a text? Then: --text."),
+        (["empty", "--text"], 0, "PROBABILITY"),
     ):
         Path("empty").mkdir(exist_ok=True)
-        done = CliRunner().invoke(cli, ["predict", folder, word])
+        done = CliRunner().invoke(cli, ["predict", folder, *given])
         shown = done.output + f"error: {done.exception}"
         assert bool(done.exit_code) == bool(exit_code)
         assert said in shown
@@ -90,6 +91,23 @@ def test_a_head_that_is_left_out_is_named_and_a_licence_that_nobody_said_is_none
     ]
     assert from_model(model).license == ""
     assert from_model(zoo.get_model("bert-tiny")).license == "Apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("front_matter", "wanted"),
+    [
+        ("license: mit", "mit"),
+        ("license: [mit, apache-2.0]", "mit, apache-2.0"),
+        ("license: other\nlicense_name: llama3", "llama3"),
+        ("tags: [text]", ""),
+        ("license: {", ""),
+    ],
+)
+def test_the_licence_is_that_of_the_model_card_beside_the_weights(front_matter, wanted, tmp_path):
+    folder = tmp_path / "snapshot"
+    shutil.copytree(TEXT, folder)
+    (folder / "README.md").write_text(f"---\n{front_matter}\n---\nlicense: ours\n")
+    assert from_model(zoo.get_model("bert", weights=folder, **TASK)).license == wanted
 
 
 def test_what_belongs_to_weights_is_part_of_what_is_cached(tmp_path):

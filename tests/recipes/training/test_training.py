@@ -185,7 +185,7 @@ def test_evaluate_repeats_the_metrics(run, measured_again, data_dir):
 def test_other_data_are_told_apart(run, measured_again, data_dir, tmp_path):
     known = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
     known["dataset"]["splits"]["test"]["sha256"] = "0" * 64
-    info = RunInfo.from_json(known)
+    info = RunInfo.from_dict(known)
     with pytest.raises(ZooError) as caught:
         evaluate(replace(run, info=info), data_dir=data_dir)
     assert str(caught.value).startswith(

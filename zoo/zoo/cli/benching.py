@@ -135,7 +135,7 @@ def _show(report: BenchmarkReport, chart: Path | None, *, as_json: bool) -> None
     if measured and chart is not None:
         draw(report, chart)
     if as_json:
-        print_json(report.to_json())
+        print_json(report.to_dict())
     else:
         print_report(report)
     if not measured:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.options import as_columns, column, data_dir, download, names_of
-from zoo.cli.output import as_json, next_step, one_line, print_json, print_table
+from zoo.cli.output import as_json, console, next_step, one_line, print_json, print_table
 
 if TYPE_CHECKING:
     from zoo_recipes.evaluation.results import Evaluation, Groups
@@ -104,7 +104,7 @@ def _print(found: Evaluation) -> None:
     # Where every example has one class, the micro means are the accuracy once more.
     one_class = found.confusion is not None
     shown = [name for name in found.metrics if not (one_class and name.endswith("_micro"))]
-    click.echo(f"{found.title}\n")
+    console().print(f"{found.title}\n")
     print_table(
         ("METRIC", "VALUE", "95 % INTERVAL"),
         [

@@ -41,6 +41,7 @@ pattern_argument = click.argument("pattern", default="*", metavar="[GLOB]")
 def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
     """List models by name; a plugin's details are read when asked for by name or filter."""
     names = list_models(pattern, **filters)
+    _read_plugins(zoo_registry.models, pattern, names)
     if as_json:
         warn_of_broken_plugins()
         print_json([_model_row(name) for name in names])
@@ -110,7 +111,7 @@ def show(name: str, as_json: bool, **sizes: Any) -> None:
     given = {key: value for key, value in sizes.items() if value is not None}
     cost = size(spec, **given) if given else None
     if as_json:
-        print_json({**spec.to_json(), **({"size": cost_data(cost)} if cost else {})})
+        print_json({**spec.to_dict(), **({"size": cost_data(cost)} if cost else {})})
         return
     print_fields(
         {
@@ -150,10 +151,10 @@ def _snippet(name: str, spec: ModelSpec) -> str:
 @pattern_argument
 @as_json
 def recipes(pattern: str, as_json: bool) -> None:
-    """List recipes, with the result that each promises."""
+    """List recipes and what each promises; a plugin's details are read when asked for by name."""
     names = zoo_registry.recipes.names(pattern)
-    known = {name: zoo_registry.recipes.peek(name) for name in names}
-    rows = [_recipe_row(name, recipe) for name, recipe in known.items()]
+    _read_plugins(zoo_registry.recipes, pattern, names)
+    rows = [_recipe_row(name, zoo_registry.recipes.peek(name)) for name in names]
     if as_json:
         print_json(rows)
         return
@@ -168,6 +169,12 @@ def recipes(pattern: str, as_json: bool) -> None:
     _count_absent(zoo_registry.recipes, pattern)
     if rows:
         next_step(f"zoo train {rows[0]['name']}")
+
+
+def _read_plugins(registry: Registry[Any], pattern: str, names: Sequence[str]) -> None:
+    """Have what plugins say of the names that were asked for; all of them would take too long."""
+    if pattern != "*":
+        registry.survey(names)
 
 
 def _recipe_row(name: str, recipe: Any) -> dict[str, Any]:

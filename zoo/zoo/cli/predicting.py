@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 @click.option(
     "--top-k", type=click.IntRange(min=1), help="Answers to list [3; of boxes, those of score .3]."
 )
+@click.option(
+    "--text", "is_text", is_flag=True, help="INPUT is a text, even if a file or folder is so named."
+)
 @click.option("--question", help="What is asked about the text INPUT.")
 @click.option("--second", help="Of a model of pairs: the second text.")
 @column
@@ -66,6 +69,7 @@ def predict(
     save: Path | None,
     runtime: str | None,
     top_k: int | None,
+    is_text: bool,
     question: str | None,
     second: str | None,
     columns: tuple[str, ...],
@@ -90,13 +94,15 @@ def predict(
         options |= {"threads": threads, "provider": provider}
     # An image has as many objects as there are.
     options["top_k"] = top_k or (None if trained.task == "object-detection" else _TOP_K)
-    if _is_many(raw, trained.preprocessing):
+    if is_text and not takes_text(trained.preprocessing):
+        raise UsageError(f"--text is for models that read texts, and '{source}' does not.")
+    if not is_text and _is_many(raw, trained.preprocessing):
         if save is not None:
             raise UsageError("--save draws into one image: give one, and not a folder.")
         named = as_columns(columns) or {}
         _predict_all(trained, Path(raw), named, question=question, as_json=as_json, options=options)
         return
-    given = read_input(raw, trained.preprocessing)
+    given = raw if is_text else read_input(raw, trained.preprocessing)
     texts = tuple(text for text in (question, given, second) if text is not None)
     (prediction,) = trained.predict([texts if len(texts) > 1 else given], **options)
     if save is not None:
@@ -113,7 +119,7 @@ def predict(
     used = trained.runtime(runtime)
     others = [artifact.format for artifact in trained.artifacts if artifact.format != used]
     if others:
-        chosen = {"question": question, "second": second, "runtime": others[0]}
+        chosen = {"text": is_text, "question": question, "second": second, "runtime": others[0]}
         next_step(f"zoo predict {shlex.join([str(source), raw])}{as_options(chosen)}")
 
 
@@ -283,6 +289,11 @@ def _print_boxes(boxes: Sequence[Box]) -> None:
     )
 
 
+def takes_text(preprocessing: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the input that steps prepare is a text."""
+    return any(step["step"] == "tokenize" for step in preprocessing)
+
+
 def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
     """Return what the word on the command line stands for: an array, a path or a text.
 
@@ -300,7 +311,7 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
         return _read_words(word)
     if "table" in steps:
         return _read_row(word)
-    if "tokenize" in steps:
+    if takes_text(preprocessing):
         return _text_or_words(word)
     return _file_or_numbers(word, steps)
 

@@ -85,7 +85,7 @@ def choose(*, as_json: bool, **wanted: Any) -> None:
     found = choose_models(**wanted)
     warn_of_broken_plugins()
     if as_json:
-        print_json([choice.to_json() for choice in found])
+        print_json([choice.to_dict() for choice in found])
         return
     print_table(
         ("", "NAME", "PARAMETERS", f"MB ({wanted['dtype']})", "MULT-ADDS", "WHY"),

@@ -41,6 +41,7 @@ class Assets:
         notes: What the weights ask for and nothing here does.
         generation: How a language model generates where the caller does not say.
         chat: The template that makes one text of a conversation.
+        license: Licence of the weights, where they say it.
     """
 
     labels: tuple[str, ...] | None = None
@@ -50,6 +51,7 @@ class Assets:
     notes: tuple[str, ...] = ()
     generation: GenerationConfig | None = None
     chat: ChatTemplate | None = None
+    license: str = ""
 
     @cached_property
     def folder(self) -> Path | None:
@@ -78,7 +80,7 @@ def snapshot_assets(snapshot: Snapshot, model: Any, labels: Sequence[str] | None
     elif "image" in inputs and snapshot.images is not None:
         found = _of_images(snapshot.images, inputs["image"], known)
     more = _problem(snapshot, model.zoo_spec.defaults.get("task"))
-    return replace(found, notes=(*found.notes, *more))
+    return replace(found, notes=(*found.notes, *more), license=snapshot.license)
 
 
 def _problem(snapshot: Snapshot, task: Any) -> tuple[str, ...]:

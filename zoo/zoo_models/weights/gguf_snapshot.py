@@ -157,6 +157,13 @@ class GgufSnapshot(Snapshot):
             **keys.unread(),
         }
 
+    @property
+    def license(self) -> str:
+        """Licence of the weights as the file names it, or ``""``."""
+        metadata = self._file.metadata
+        named = metadata.get("general.license")
+        return str(metadata.get("general.license.name", named) if named == "other" else named or "")
+
     @cached_property
     def images(self) -> None:
         """Nothing: it is a model of texts."""

@@ -13,7 +13,7 @@ from zoo_models.weights.foreign import ForeignCheckpoint
 from zoo_models.weights.gguf_file import is_gguf
 from zoo_models.weights.gguf_snapshot import GgufSnapshot
 from zoo_models.weights.native import NativeFile, RunFolder
-from zoo_models.weights.snapshot import CONFIG, PICKLES, Snapshot
+from zoo_models.weights.snapshot import CARD, CONFIG, PICKLES, Snapshot
 from zoo_models.weights.tokenizer import read_tokenizer
 from zoo_registry import ModelSpec, UsageError, ZooError, load_target, models
 from zoo_system import fetching
@@ -27,7 +27,7 @@ NATIVE = (".keras", ".weights.h5")
 KERAS_HUB = ("metadata.json", "model.weights.h5")
 SCHEMES = ("hf://", "kaggle://", "pypi://")
 # Never a pickle.
-WANTED = ["*.json", "*.txt", "*.safetensors", "*.keras", "*.weights.h5"]
+WANTED = [CARD, "*.json", "*.txt", "*.safetensors", "*.keras", "*.weights.h5"]
 # Of the files of many sizes in a repository of GGUF one is named.
 _HF = re.compile(
     r"hf://(?P<repo>[\w.-]+/[\w.-]+)(/(?P<file>(\w[\w.-]*/)*\w[\w.-]*\.gguf))?(@(?P<revision>[\w./-]+))?"

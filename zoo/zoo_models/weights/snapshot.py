@@ -16,6 +16,8 @@ from zoo_registry import UsageError
 
 SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
 IMAGES, ADAPTER = "preprocessor_config.json", "adapter_config.json"
+# The model card, which begins with what the hubs know of a model, in YAML.
+CARD = "README.md"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 # As safetensors calls them; others hold packed or scaled numbers, which mean nothing alone.
 _FLOATS = ("F64", "F32", "F16", "BF16")
@@ -110,6 +112,17 @@ class Snapshot:
             where = file if file.is_file() else self.folder / CONFIG
             raise UsageError(f"'{where}': {error}") from error
 
+    @cached_property
+    def license(self) -> str:
+        """Licence of the weights as their card or timm's configuration names it, or ``""``."""
+        card = self.folder / CARD
+        known = _front_matter(card) if card.is_file() else {}
+        of_timm = self.own_config.get("pretrained_cfg")
+        named = known.get("license") or (of_timm or {}).get("license") or ""
+        if named == "other":  # the hub's word for one that has no identifier there
+            named = known.get("license_name") or known.get("license_link") or named
+        return ", ".join(map(str, named)) if isinstance(named, list) else str(named)
+
     @property
     def _pixels(self) -> dict[str, Any]:
         if self.images is None or self.path.is_file():
@@ -195,6 +208,17 @@ class Snapshot:
 def _with_rope_type(table: Mapping[str, Any]) -> dict[str, Any]:
     kind = table.get("rope_type", table.get("type", "default"))
     return {**{key: value for key, value in table.items() if key != "type"}, "rope_type": kind}
+
+
+def _front_matter(card: Path) -> dict[str, Any]:
+    """Return the table that a model card begins with; a damaged one says nothing."""
+    from huggingface_hub import metadata_load
+    from yaml import YAMLError
+
+    try:
+        return metadata_load(card) or {}
+    except (ValueError, OSError, YAMLError):
+        return {}
 
 
 def read_json(file: Path) -> dict[str, Any]:

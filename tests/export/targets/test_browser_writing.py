@@ -244,6 +244,18 @@ def test_a_person_has_a_text_written_and_stops_another(page, writer):
     assert driver.get_log("browser") == []
 
 
+def test_on_a_phone_the_end_of_the_text_is_in_sight(page, writer):
+    driver = page(writer)
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        send(driver, TEXTS[0] + "\n" * 40, seed=8, length=20)
+        bottom = "document.getElementById('time').getBoundingClientRect().bottom"
+        assert 0 < driver.execute_script(f"return {bottom}") <= phone["height"]
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_what_a_page_of_a_language_model_cannot_do(writer):
     config = GenerationConfig(num_beams=4)
     manifest = replace(writer.manifest, decoding=Decoding(config=config))

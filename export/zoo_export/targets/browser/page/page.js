@@ -47,6 +47,8 @@ function report(model, { outputs, pixels, end, times }) {
   if (answers === null) part("raw").open = true;
   if (pixels) showPixels(pixels);
   part("result").dataset.state = "done";
+  // On a phone it is below what was sent; who draws sees each stroke answered and is not moved.
+  if (part("draw").hidden) part("result").scrollIntoView({ block: "nearest" });
 }
 
 function fail(error) {

@@ -70,15 +70,32 @@ async function tell(model, turn) {
   const begun = performance.now();
   let [first, last] = [begun, null];
   show("written");
+  toEnd();
   for await (const piece of write(model, part("beginning").value, config)) {
     if (!last) first = performance.now();
     last = piece;
-    part("new").append(piece.text);
+    followed(() => part("new").append(piece.text));
     await nextTask();
     if (turn.isStopped) break;
   }
   const rate = (last.tokens.length - 1) / ((performance.now() - first) / 1000);
-  report(model, { ...last, finish: last.finish ?? "stopped" }, config, first - begun, rate);
+  const ended = { ...last, finish: last.finish ?? "stopped" };
+  followed(() => report(model, ended, config, first - begun, rate));
+}
+
+/** Keep the end of the result in sight while it grows, unless the reader has left it. */
+function followed(grow) {
+  const wasSeen = isEndSeen();
+  grow();
+  if (wasSeen) toEnd();
+}
+
+function isEndSeen() {
+  return part("result").getBoundingClientRect().bottom <= innerHeight + 1;
+}
+
+function toEnd() {
+  if (!isEndSeen()) part("result").scrollIntoView({ block: "end" });
 }
 
 function clear() {
@@ -87,7 +104,6 @@ function clear() {
   part("new").textContent = "";
   part("ended").textContent = "";
   part("time").textContent = "";
-  part("result").scrollIntoView({ block: "nearest" });
 }
 
 function report({ generation }, { tokens, finish }, config, first, rate) {

@@ -31,6 +31,7 @@ import zoo_registry
 from zoo.cli.output import print_table
 from zoo_recipes.catalog import RECIPES
 from zoo_system.durable import write_text
+from zoo_system.machine import vectors
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).with_name("claims.toml")
@@ -91,7 +92,8 @@ class Claim:
         figures: By name.
         quick: Whether it takes less than a few minutes: those are run on every change.
         needs: Files from the root of the checkout, and packages as ``package:NAME``, without which
-            it cannot be run; ``download`` where packages of data are fetched.
+            it cannot be run; ``download`` where packages of data are fetched; ``vectors:AVX2``
+            where processors with other vectors have other kernels, and so other ratios.
     """
 
     command: str
@@ -268,6 +270,8 @@ def _is_here(need: str) -> bool:
         except (urllib.error.URLError, TimeoutError):
             return False
     kind, _, name = need.rpartition(":")
+    if kind == "vectors":
+        return name == vectors()
     return importlib.util.find_spec(name) is not None if kind else (ROOT / need).exists()
 
 

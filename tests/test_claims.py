@@ -67,7 +67,9 @@ def test_what_a_command_prints_is_compared(tmp_path: Path) -> None:
         "silent": Claim('python -c "print(412)"', {"ratio": Figure("3.1", number)}),
         "broken": Claim("python -c \"raise SystemExit('no data')\""),
         "succeeds": Claim("python -c pass"),
-        "elsewhere": Claim("python -c pass", needs=("no/such/file", "package:no_such_package")),
+        "elsewhere": Claim(
+            "python -c pass", needs=("no/such/file", "package:no_such_package", "vectors:MMX")
+        ),
     }
     rows = check(claims, tmp_path / "found.json")
     assert rows == [
@@ -78,7 +80,7 @@ def test_what_a_command_prints_is_compared(tmp_path: Path) -> None:
         ["silent", "ratio", "3.1 ± 0", "not printed", FELL],
         ["broken", "", "exit code 0", "1: no data", FELL],
         ["succeeds", "", "exit code 0", "0", STANDS],
-        ["elsewhere", "", "", "needs no/such/file, package:no_such_package", NOT_RUN],
+        ["elsewhere", "", "", "needs no/such/file, package:no_such_package, vectors:MMX", NOT_RUN],
     ]
 
 

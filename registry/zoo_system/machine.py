@@ -34,16 +34,20 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def in_short() -> str:
-    """Return processor, vectors and cores, for tables that were measured on several machines.
+def vectors() -> str:
+    """Return the widest vectors that the processor computes with, such as ``"AVX2"``, if known.
 
-    Processors of one name may differ in the widest vectors that they compute with, which decides
-    which kernels a runtime has.
+    Processors of one name may differ in them, and they decide which kernels a runtime has.
     """
     path = Path("/proc/cpuinfo")
     flags = set(re.findall(r"\w+", path.read_text())) if path.is_file() else set()
-    widest = next((f" with {name}" for flag, name in _VECTORS.items() if flag in flags), "")
-    return f"{cpu()}{widest}, {cores()} cores"
+    return next((name for flag, name in _VECTORS.items() if flag in flags), "")
+
+
+def in_short() -> str:
+    """Return processor, vectors and cores, for tables that were measured on several machines."""
+    widest = vectors()
+    return f"{cpu()}{f' with {widest}' if widest else ''}, {cores()} cores"
 
 
 def peak_mb() -> float:

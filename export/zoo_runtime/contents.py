@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo_registry import UsageError, did_you_mean
+from zoo_registry import UsageError, did_you_mean, meaning_of
 from zoo_registry.plugins import version_of
 from zoo_runtime import files
 from zoo_runtime.errors import BundleError, MissingRuntimeError
@@ -216,7 +216,7 @@ def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = 
     """
     manifest_path, shown = folder / MANIFEST, origin or folder
     if not folder.is_dir():
-        raise UsageError(f"There is no bundle '{shown}'.")
+        raise UsageError(f"There is no bundle '{shown}'.{meaning_of(str(shown), 'bundle')}")
     if not manifest_path.is_file():
         made = f" It is a run: `zoo export {shlex.quote(str(shown))}` makes one of it."
         is_run = (folder / folders.INFO).is_file()

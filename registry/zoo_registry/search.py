@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from zoo_registry.meanings import other_meanings
 from zoo_registry.registry import Registry
 from zoo_system.errors import UsageError, did_you_mean
 
@@ -64,8 +65,9 @@ def _check_known(registry: Registry[Any], key: str, wanted: str) -> None:
     if any(_has(value, key, wanted) for value in everything):
         return
     known = sorted({held for value in everything for held in _held(value, key)})
+    other = other_meanings(wanted, key, registry.beside)
     hint = did_you_mean(wanted, known) or f" There are: {', '.join(known)}."
-    raise UsageError(f"No {registry.kind} has the {key} '{wanted}'.{hint}")
+    raise UsageError(f"No {registry.kind} has the {key} '{wanted}'.{other}{hint}")
 
 
 def _number(value: object, key: str) -> float:

@@ -37,6 +37,7 @@ def test_models_filters() -> None:
     assert {row["family"] for row in ours} == {"gpt", "llama", "rnn"}
     assert {row["owner"] for row in rows} == {"kerazoo", "kerashub"}
     assert zoo("models", "nothing*").stdout.strip().endswith("No model matches 'nothing*'.")
+    assert "No dataset matches 'bert'. 'bert' is a model: " in zoo("datasets", "bert").stdout
 
 
 def test_models_are_filtered_and_sorted_by_size() -> None:

@@ -43,6 +43,11 @@ def test_folders_are_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("check causal-lm", 2, "'causal-lm' is a task: `zoo models --task causal-lm`"),
         ("evaluate digits-cnn", 2, "'digits-cnn' is a recipe: `zoo train digits-cnn`."),
         ("reproduce digits-cnn", 2, "'digits-cnn' is a recipe: `zoo train digits-cnn`."),
+        ("train digits-cnn --data digits", 2, "'digits' is a dataset: `zoo datasets digits`."),
+        ("export digits-cnn", 2, "'digits-cnn' is a recipe: `zoo train digits-cnn`."),
+        ("data resnet56", 2, "There are no data at 'resnet56'. 'resnet56' is a model: `zoo show"),
+        ("verify digits-cnn", 2, "'digits-cnn' is a recipe: `zoo train digits-cnn`."),
+        ("choose --task digits", 2, "'digits' is a dataset: `zoo datasets digits`. There are: "),
         ("models --task image-clasification", 2, "Did you mean 'image-classification'?"),
         ("models --family resnett", 2, "Did you mean 'resnet'?"),
         ("models --tag visionn", 2, "Did you mean 'vision'?"),
@@ -68,6 +73,7 @@ def test_the_command_line_says_what_a_word_is(
     )
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
+    assert "waiting" not in done.stderr  # a line of what never began
 
 
 def test_python_says_it_too() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from zoo_recipes.custom_data.content import HALF, BadRecordError, Problem
-from zoo_registry import UsageError
+from zoo_registry import UsageError, meaning_of
 from zoo_system import machine
 
 T = TypeVar("T")
@@ -66,6 +66,12 @@ def is_path(name: str) -> bool:
     return name in {".", ".."} or name.startswith(("./", "../", "~")) or Path(name).is_absolute()
 
 
+def meaning_of_path(path: Path) -> str:
+    """Return sentences on what a path, as it was typed, is beside data; empty if it is nothing."""
+    here = Path.cwd()
+    return meaning_of(str(path.relative_to(here) if path.is_relative_to(here) else path), "data")
+
+
 def files_of(path: Path) -> list[Path]:
     """Return a file, or all files below a folder in a fixed order; hidden ones do not count.
 
@@ -75,7 +81,7 @@ def files_of(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise UsageError(f"There are no data at '{path}'.")
+        raise UsageError(f"There are no data at '{path}'.{meaning_of_path(path)}")
     known = _LISTED.get()
     if known is None:
         return _sorted_below(path)

@@ -11,7 +11,7 @@ from zoo_recipes.custom_data.audio import AUDIO, is_audio_folder, read_audio_fol
 from zoo_recipes.custom_data.boxes import BOXES
 from zoo_recipes.custom_data.coco import is_coco, read_coco
 from zoo_recipes.custom_data.content import Columns, Kind, Layout
-from zoo_recipes.custom_data.files import files_of
+from zoo_recipes.custom_data.files import files_of, meaning_of_path
 from zoo_recipes.custom_data.image_tables import (
     image_table_kind,
     is_image_table,
@@ -126,5 +126,7 @@ def layout_of(path: Path) -> Layout:
     for layout in LAYOUTS:
         if layout.matches(path):
             return layout
+    if other := meaning_of_path(path):
+        raise UsageError(f"There are no data at '{path}'.{other}")
     known = "".join(f"\n  {layout.what}" for layout in LAYOUTS)
     raise UsageError(f"'{path}' is not laid out as any data that are understood:{known}")

@@ -291,4 +291,4 @@ def _count_absent(registry: Registry[Any], pattern: str) -> None:
 
 def _count(rows: list[dict[str, Any]], kind: str, pattern: str) -> None:
     if not rows:
-        click.echo(f"No {kind} matches '{pattern}'.")
+        click.echo(f"No {kind} matches '{pattern}'.{zoo_registry.meaning_of(pattern, kind)}")

@@ -197,17 +197,23 @@ def progress(
     columns = (SpinnerColumn(finished_text=" "), text_column)
     with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as bars:
         rows = {name: bars.add_task(f"{name}: waiting", total=1) for name in formats}
+        waiting = set(rows)
 
         def on_event(event: ExportProgress) -> None:
             if event.error is not None and failures is not None:
                 failures[event.format] = event.error
             if event.format not in rows:  # what a search turns to later
                 rows[event.format] = bars.add_task(event.format, total=1)
+            waiting.discard(event.format)
             done = event.state != "started"
             text = event.state if done else "converting, then running in its own runtime"
             bars.update(rows[event.format], description=f"{event.format}: {text}", completed=done)
 
-        yield on_event
+        try:
+            yield on_event
+        finally:
+            for name in waiting:  # what was refused before it began leaves no line
+                bars.remove_task(rows[name])
 
 
 def refuse(given: Mapping[str, Any], what_for: str) -> None:

@@ -29,6 +29,7 @@ from zoo_runtime.tensors import Array, Arrays
 from zoo_runtime.trained import KERAS, predictions
 from zoo_runtime.tried import remember, was_tried
 from zoo_runtime.verification import Verification, why
+from zoo_system.arguments import explained
 
 if TYPE_CHECKING:
     from zoo_runtime.generation.by_runtime import Generator
@@ -62,6 +63,7 @@ class Bundle(Contents):
             )
         return self.artifact(wanted).format
 
+    @explained
     def runner(
         self,
         runtime: str | None = None,
@@ -101,6 +103,7 @@ class Bundle(Contents):
         with self.as_recorded(artifact.path):
             yield path
 
+    @explained
     def run(
         self,
         inputs: Mapping[str, Any],
@@ -121,6 +124,7 @@ class Bundle(Contents):
         """
         return self.runner(runtime, threads, provider).run(inputs)
 
+    @explained
     def predict(
         self,
         x: Any,
@@ -152,6 +156,7 @@ class Bundle(Contents):
         make = partial(self.text_generator, runtime, threads, provider)
         return predictions(self, runner, x, top_k=top_k, generator=make)
 
+    @explained
     def text_generator(
         self,
         runtime: str | None = None,

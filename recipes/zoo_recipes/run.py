@@ -23,6 +23,7 @@ from zoo_runtime.running import Runner
 from zoo_runtime.tensors import Tensor
 from zoo_runtime.trained import KERAS, as_lines, as_table, check_keras, predictions
 from zoo_system import folders
+from zoo_system.arguments import explained
 from zoo_system.durable import sha256, unwritable, write_text
 from zoo_system.errors import first_line
 
@@ -190,6 +191,7 @@ class Run:
         self.runtime(runtime)
         return self._runner
 
+    @explained
     def predict(
         self,
         x: Any,

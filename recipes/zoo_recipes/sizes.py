@@ -14,15 +14,16 @@ from zoo_registry import UsageError
 LENGTHS = ("sequence_length", "max_length", "length")
 
 
-def of_images(recipe: Recipe, size: Sequence[int]) -> list[str]:
+def of_images(recipe: Recipe, size: int | Sequence[int]) -> list[str]:
     """Return the overrides that make a recipe's images another size.
 
     Args:
         recipe: Its preprocessing has the step ``image``.
-        size: Height and width in pixels, and the channels where they are to change: 1 or 3.
+        size: Height and width in pixels, and the channels where they are to change: 1 or 3; or one
+            number for height and width.
 
     Raises:
-        UsageError: A recipe of other inputs.
+        UsageError: A recipe of other inputs, or another number of numbers.
 
     Example:
         >>> from zoo_recipes.recipe import resolve_recipe
@@ -30,7 +31,13 @@ def of_images(recipe: Recipe, size: Sequence[int]) -> list[str]:
         ['preprocessing.0.size=[32,48]', 'preprocessing.0.channels=3']
     """
     at, step = _step(recipe, "image", "--image-size", "images")
-    height, width, *others = size
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) not in {2, 3}:
+        raise UsageError(
+            f"image_size={size!r} must be a number of pixels, such as 96, height and width, such "
+            "as (96, 128), or these and channels, such as (96, 128, 3)."
+        )
+    height, width, *others = sides
     channels = others[0] if others else step.get("channels", 3)
     keys = [f"preprocessing.{at}.size=[{height},{width}]"]
     keys += [f"preprocessing.{at}.channels={channels}"] if others else []
@@ -55,13 +62,13 @@ def of_texts(recipe: Recipe, length: int) -> list[str]:
 
 
 def sized(
-    recipe: Recipe, image_size: Sequence[int] | None, sequence_length: int | None
+    recipe: Recipe, image_size: int | Sequence[int] | None, sequence_length: int | None
 ) -> list[str]:
     """Return the overrides for images and texts of another size, where one is given.
 
     Args:
         recipe: What is changed.
-        image_size: Height and width, and channels where they change too.
+        image_size: Height and width, and channels where they change too; one number for both.
         sequence_length: Tokens of a text.
 
     Raises:

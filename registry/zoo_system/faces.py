@@ -6,7 +6,10 @@ import ast
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
+
+from zoo_system.arguments import explained
 
 
 def face(
@@ -14,7 +17,8 @@ def face(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return the ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
 
-    Type checkers and editors read the same stub, so that there is one list of names.
+    Type checkers and editors read the same stub, so that there is one list of names. Where a
+    function fails over an argument it says which.
 
     Args:
         package: Its ``__name__``.
@@ -24,8 +28,8 @@ def face(
     Example:
         >>> import zoo
         >>> getattr_, _, names = face("zoo", zoo.__file__)
-        >>> "get_model" in names, getattr_("get_model").__module__
-        (True, 'zoo_models.build')
+        >>> "get_model" in names, getattr_("get_model").__name__
+        (True, 'get_model')
     """
     stub = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
     homes = {
@@ -34,11 +38,20 @@ def face(
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
+    given: dict[str, Any] = {}
 
     def __getattr__(name: str) -> Any:  # noqa: N807 - it becomes the package's
         if name not in homes:
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
-        module, attribute = homes[name]
-        return getattr(importlib.import_module(module), attribute)
+        if name not in given:
+            module, attribute = homes[name]
+            value = getattr(importlib.import_module(module), attribute)
+            given[name] = _of_package(value) if isinstance(value, FunctionType) else value
+        return given[name]
+
+    def _of_package(function: Callable[..., Any]) -> Callable[..., Any]:
+        told = explained(function)
+        told.__module__ = package  # where pickle finds it
+        return told
 
     return __getattr__, lambda: sorted(homes), sorted(homes)

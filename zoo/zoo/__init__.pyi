@@ -9,6 +9,7 @@ from zoo.choosing import choose as choose
 from zoo.evaluating import evaluate as evaluate
 from zoo.explaining import explain as explain
 from zoo.generating import generate as generate
+from zoo.predicting import predict as predict
 from zoo_export.benchmarking import bench as bench
 from zoo_export.exporting import export as export
 from zoo_export.reading.functional import encoders as encoders

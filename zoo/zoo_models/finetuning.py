@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo_models.calling import carried_over
 from zoo_registry import UsageError
+
+if TYPE_CHECKING:
+    import keras
 
 HEAD = re.compile(r"head_\w+|logits|\w+_logits")
 BLOCK = re.compile(r"((?:.+_)?block_\d+)")
@@ -44,7 +47,7 @@ def set_trainable(model: Any, part: str, number: int = 0) -> None:
         layer.trainable = index >= first or (part != "all" and _is_head(layer))
 
 
-def merge_lora(model: Any) -> Any:
+def merge_lora(model: keras.Model) -> Any:
     """Return ``model`` with the LoRA adapters of ``trainable="lora:8"`` merged into its weights.
 
     Args:

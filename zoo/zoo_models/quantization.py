@@ -22,7 +22,7 @@ _PASSING = (
 _ENLARGING = (keras.layers.Dropout,)
 
 
-def quantization_aware(model: Any) -> Any:
+def quantization_aware(model: keras.Model) -> Any:
     """Return a model on the same weights whose dense and convolutional layers round as int8 does.
 
     Args:

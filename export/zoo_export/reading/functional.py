@@ -245,7 +245,7 @@ def _symbolic(shape: Any, path: tuple[str, ...], samples: Mapping[str, Any]) -> 
     return keras.Input(tuple(sizes), dtype=dtype, name=name)
 
 
-def encoders(model: Any) -> dict[str, Any]:
+def encoders(model: keras.Model) -> dict[str, Any]:
     """Return the encoders of a model that gives a number for every pair of rows, as CLIP does.
 
     A device stores what one of them gave, and runs the other: each is exported by itself, with as

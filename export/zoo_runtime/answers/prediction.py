@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from zoo_registry import UsageError
 from zoo_registry.specs import is_regression
 from zoo_runtime.answers.boxes import MAPS, Box, boxes_in
 from zoo_runtime.errors import BundleError
@@ -181,6 +182,8 @@ def answer(
         top_k: How many answers to list.
     """
     check_outputs(about, outputs)
+    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+        raise UsageError(f"top_k={top_k!r} must be a whole number from 1 on.")
     count = len(next(iter(outputs.values())))
     rows = [{name: array[i] for name, array in outputs.items()} for i in range(count)]
     task, logits = about.task, outputs.get("logits")

@@ -13,6 +13,7 @@ from zoo_runtime.generation.generator import TextGenerator
 from zoo_runtime.generation.search import LENGTH, STOP
 from zoo_runtime.generation.texts import Completion, Piece
 from zoo_runtime.running.writing import Writer
+from zoo_system.arguments import explained
 
 # What every such runtime is given, beside what its sampler has; all other options have to be as
 # they are where nothing is said.
@@ -44,6 +45,7 @@ class RuntimeGenerator:
     is_own: bool = True
     is_over: Callable[[], bool] = lambda: False
 
+    @explained
     def stream(
         self,
         prompts: Sequence[str],
@@ -87,6 +89,7 @@ class RuntimeGenerator:
         sampler = _sampler(config) if is_said else {}
         return self._pieces(prompts, config, sampler)
 
+    @explained
     def complete(self, prompts: Sequence[str], **options: Any) -> list[Completion]:
         """Return the texts that :meth:`stream` yields in parts."""
         pieces = self.stream(prompts, **options)

@@ -17,6 +17,7 @@ from zoo_runtime.generation.search import Decoder
 from zoo_runtime.generation.texts import Completion, Piece, complete, prompt_tokens
 from zoo_runtime.tensors import Array, Arrays
 from zoo_runtime.tokenizing import encoded
+from zoo_system.arguments import explained
 
 # How a model of texts writes where nothing is said: greedy texts of small models repeat themselves.
 BY_DEFAULT = GenerationConfig(do_sample=True, temperature=0.8, top_p=0.95)
@@ -48,6 +49,7 @@ class TextGenerator:
     read_source: Callable[[Sequence[str]], Arrays] | None = None
     chat: ChatTemplate | None = None
 
+    @explained
     def stream(
         self,
         prompts: Sequence[str | Sequence[int]],
@@ -107,6 +109,7 @@ class TextGenerator:
             )
         )
 
+    @explained
     def complete(self, prompts: Sequence[str | Sequence[int]], **options: Any) -> list[Completion]:
         """Return the texts that :meth:`stream` yields in parts, those of the first prompt first."""
         pieces = self.stream(prompts, **options)

@@ -12,6 +12,7 @@ import ctypes
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,11 @@ class LiteRTFunction:
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
     run: Callable[[], object]
+
+
+def _let_go(held: dict[str, Any]) -> None:
+    with quiet_litert():
+        held.clear()
 
 
 class CompiledFile:
@@ -101,10 +107,8 @@ class CompiledFile:
         self._inputs: dict[tuple[Any, ...], tuple[Any, Array]] = {}
         self._buffers: list[list[dict[str, Any]]] = []
         self._has_run = False
-
-    def __del__(self) -> None:
-        with quiet_litert():
-            self.__dict__.clear()
+        # Also before the process ends, when what this needs is there no longer.
+        weakref.finalize(self, _let_go, vars(self))
 
     def function(self, name: str) -> LiteRTFunction:
         """Return the function of a signature."""

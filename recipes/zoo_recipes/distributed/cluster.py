@@ -56,8 +56,8 @@ class Workers:
     restarts: int = 3
 
     def __post_init__(self) -> None:
-        if self.number < 0:
-            raise UsageError(f"workers={self.number} must be 1 or more.")
+        if not isinstance(self.number, int) or self.number < 0:
+            raise UsageError(f"workers={self.number!r} must be a whole number from 1 on.")
 
 
 @dataclass(frozen=True)

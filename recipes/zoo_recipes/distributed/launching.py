@@ -29,7 +29,7 @@ def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:
         UsageError: Less than one, or no such launcher.
     """
     if workers == 0:
-        raise UsageError("workers=0 must be 1 or more.")
+        raise UsageError("workers=0 must be a whole number from 1 on.")
     asked = workers if isinstance(workers, Workers) else Workers(workers or 0)
     zoo_registry.launchers.owner(str(asked.launcher))  # raises where there is none
     return asked if asked.number else replace(asked, number=default)

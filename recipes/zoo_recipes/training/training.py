@@ -123,7 +123,7 @@ def train(
     *,
     overrides: Mapping[str, Any] | None = None,
     epochs: int | None = None,
-    image_size: Sequence[int] | None = None,
+    image_size: int | Sequence[int] | None = None,
     sequence_length: int | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
@@ -148,7 +148,8 @@ def train(
         overrides: Values in place of the recipe's, by dotted key, such as ``{"fit.batch_size": 64,
             "compile.optimizer.learning_rate": 1e-3}``; ``None`` takes a key out.
         epochs: Short for ``{"fit.epochs": epochs}``.
-        image_size: Height and width that images are brought to, and channels where they change.
+        image_size: Height and width that images are brought to, and channels where they change; or
+            one number for height and width.
         sequence_length: Tokens that texts are cut or padded to.
         out: The folder; ``runs/<recipe>`` by default.
         seed: In place of the recipe's.

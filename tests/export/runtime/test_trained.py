@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import zoo
 from zoo.cli.main import cli
 from zoo_export import bench
 from zoo_recipes.run import Run, open_trained
@@ -33,6 +34,9 @@ def test_a_run_and_its_bundle_answer_alike(make_run, exported, digits, tmp_path)
         CliRunner().invoke(cli, ["predict", str(path), str(tmp_path / "digit.npy"), "--json"])
         for path in (run.path, bundle.path)
     ]
+    for trained in (run, run.path, bundle, str(bundle.path)):
+        [found] = zoo.predict(trained, pictures[0], top_k=2)
+        assert (found.label, len(found.top)) == (run.predict(pictures[0])[0].label, 2)
     first, second = (done.output.splitlines()[1] for done in said)
     assert first == second == f'  "label": "{run.predict(pictures[0])[0].label}",'
 
@@ -48,6 +52,8 @@ def test_what_a_run_is_not_for(make_run, tmp_path):
         done = CliRunner().invoke(cli, ["predict", str(run), str(tmp_path / "digit.npy"), *words])
         assert isinstance(done.exception, UsageError), done.output
         assert str(done.exception) == message
+    with pytest.raises(UsageError, match=rf"^threads=2 is for a bundle, and '{run}' is a run\.$"):
+        zoo.predict(run, np.zeros((8, 8)), threads=2)
     with pytest.raises(UsageError, match="runs in Keras: export it"):
         bench(run, only=["tflite"])
     with pytest.raises(

@@ -180,7 +180,7 @@ def test_the_loss_that_is_watched_has_no_penalty(tmp_path):
             "Columns (txt=a) are those of tables, and '{data}' holds images in classes: leave them "
             "out.",
         ),
-        ({"workers": 0}, "workers=0 must be 1 or more."),
+        ({"workers": 0}, "workers=0 must be a whole number from 1 on."),
     ],
 )
 def test_options_that_would_be_ignored(options, message, pictures, tmp_path):

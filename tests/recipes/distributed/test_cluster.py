@@ -55,7 +55,7 @@ def test_how_many_they_are():
     assert as_workers(None) == Workers(1)
     assert as_workers(None, 3) == as_workers(3) == Workers(3)
     assert as_workers(Workers(restarts=1), 2) == Workers(2, restarts=1)
-    with pytest.raises(UsageError, match="workers=-1 must be 1 or more"):
+    with pytest.raises(UsageError, match="workers=-1 must be a whole number from 1 on"):
         Workers(-1)
     with pytest.raises(UsageError, match="workers=3, but TF_CONFIG names 2: leave workers out"):
         joined(Member(0, ("a:1", "b:2")), 3)

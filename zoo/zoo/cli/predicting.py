@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +84,10 @@ def predict(
     object such as '{"age": 31, "colour": "red"}', of tagged words a JSON list of them. A folder, or
     a table (CSV, TSV, JSON, JSONL, Parquet), is predicted file by file or row by row.
     """
-    trained = _opened(source)
+    from zoo.predicting import opened
+    from zoo_runtime.bundle import Bundle
+
+    trained = opened(source)
     options: dict[str, Any] = {"runtime": runtime}
     if trained.kind == "run":
         check_backend()
@@ -113,7 +115,7 @@ def predict(
         print_json(as_plain(prediction))
         return
     _print(prediction)
-    if trained.kind == "run":
+    if not isinstance(trained, Bundle):
         next_step(f"zoo export {shlex.quote(str(source))}")
         return
     used = trained.runtime(runtime)
@@ -121,18 +123,6 @@ def predict(
     if others:
         chosen = {"text": is_text, "question": question, "second": second, "runtime": others[0]}
         next_step(f"zoo predict {shlex.join([str(source), raw])}{as_options(chosen)}")
-
-
-def _opened(source: Path) -> Any:
-    # A bundle is used without what trains: that alone takes longer than to load and to predict.
-    with suppress(OSError):  # such as a text in place of a path, of which the other one speaks
-        from zoo_runtime.bundle import is_bundle, load_bundle
-
-        if is_bundle(source):
-            return load_bundle(source)
-    from zoo_recipes.run import open_trained
-
-    return open_trained(source)
 
 
 def _is_many(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> bool:

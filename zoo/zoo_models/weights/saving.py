@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo_models.weights.assets import MODULES, POOLING
 from zoo_models.weights.converter import TIMM, Converter, Head, Weight, dialects
@@ -17,6 +17,9 @@ from zoo_runtime.tokenizing import open_tokenizer
 from zoo_system import durable
 from zoo_system.folders import TOKENIZER
 
+if TYPE_CHECKING:
+    import keras
+
 SHARD_BYTES = 2_000_000_000
 # What the name of a folder begins with that is being written.
 _WRITING = ".writing-"
@@ -24,7 +27,7 @@ _OF_WHOLE_TEXTS = {"text-classification", "multi-label"}
 
 
 def save_pretrained(
-    model: Any,
+    model: keras.Model,
     folder: str | Path,
     *,
     labels: Sequence[str] | None = None,

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+import zoo_registry
 from zoo_export import targets
 from zoo_export.making import cache, children
 from zoo_export.making.assembly import Progress, complete, convert
@@ -19,7 +20,8 @@ from zoo_export.reading.keras_files import read_model
 from zoo_export.reading.request import Request, from_model, from_run, is_file, name_of
 from zoo_export.reading.signature import signature_of
 from zoo_export.reading.source import Source, read_source
-from zoo_registry import UsageError
+from zoo_registry import UsageError, did_you_mean
+from zoo_registry.specs import is_regression
 from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.contents import mark_of_artifact
@@ -153,6 +155,8 @@ def export(
         formats,
         chosen_target,
     )
+    if task is not None:
+        _check_task(task)
     if isinstance(source, os.PathLike):  # a run too
         source = Path(source)
     if is_file(source):
@@ -200,6 +204,18 @@ def export(
     for artifact in bundle.artifacts:
         remember(mark_of_artifact(bundle, artifact))
     return bundle
+
+
+def _check_task(task: str) -> None:
+    """Refuse a misspelt task, with which nobody would know what the outputs mean.
+
+    Raises:
+        UsageError: A word like one of those that models have; any other is a task of your own.
+    """
+    specs = (zoo_registry.models.peek(name) for name in zoo_registry.models.names())
+    known = {each for spec in specs if spec for each in spec.tasks}
+    if task not in known and not is_regression(task) and (hint := did_you_mean(task, known)):
+        raise UsageError(f"There is no task '{task}' (task=...).{hint}")
 
 
 def _check_outside(assets: Path | None, folder: Path) -> None:

@@ -437,6 +437,7 @@ def test_a_misspelt_format(dense, tmp_path):
     [
         ({"to": []}, "There is no format to export to: name at least one (to=...)."),
         ({"name": "a/b"}, "'a/b' cannot name files: use letters, digits, '.', '_' and '-'"),
+        ({"task": "image-clasification"}, "Did you mean 'image-classification'?"),
         ({"labels": ["a", "b"]}, "Model 'small' has 3 logits and there are 2 labels."),
         (
             {"sequence_length": 9},

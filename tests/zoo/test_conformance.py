@@ -239,14 +239,14 @@ FAULTS = {
     "tasks that the builder knows nothing of": (
         {"builder": without_task},
         "signature",
-        "The spec of 'faulty' has tasks=('classification',) and test_conformance:without_task "
+        f"The spec of 'faulty' has tasks=('classification',) and {__name__}:without_task "
         "takes no task: give the function an argument 'task'",
     ),
     "builder fails": ({"builder": builder(fails)}, "build", "RuntimeError: no such thing"),
     "no model": (
         {"builder": builder(lambda classes: keras.Sequential([keras.layers.Dense(classes)]))},
         "build",
-        "test_conformance:builder.<locals>.build returns a Sequential without symbolic inputs: re",
+        f"{__name__}:builder.<locals>.build returns a Sequential without symbolic inputs: re",
     ),
     "a task fails": (
         {"builder": without_features, "tasks": ("classification", "features")},
@@ -256,7 +256,7 @@ FAULTS = {
     "classes that nobody asked for": (
         {"builder": of_ten},
         "tasks",
-        "test_conformance:of_ten gives logits of 3 classes for num_classes=5 and task='classific",
+        f"{__name__}:of_ten gives logits of 3 classes for num_classes=5 and task='classific",
     ),
     "full size fails": (
         {"builder": only_at_first_size, "defaults": {"width": 9}, "reduced": {"width": 2}},
@@ -287,7 +287,7 @@ FAULTS = {
     "sets the seed": (
         {"builder": builder(with_seed)},
         "clean-build",
-        "test_conformance:builder.<locals>.build changes the random seed, which belongs to the",
+        f"{__name__}:builder.<locals>.build changes the random seed, which belongs to the",
     ),
     "NaN": (
         {"builder": of_layer(Right, factor=float("nan"))},

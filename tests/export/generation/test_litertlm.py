@@ -16,6 +16,7 @@ from zoo_export.generation.litertlm import LITERT_LM
 from zoo_export.generation.packing import sections
 from zoo_export.generation.plan import make_plan
 from zoo_export.making.texts import same_texts
+from zoo_models.weights.assets import Assets
 from zoo_registry import UsageError, load_target
 from zoo_runtime.errors import ExportError
 from zoo_runtime.formats import find
@@ -177,11 +178,9 @@ def test_a_bundle_is_verified_and_writes_by_litert_lm(bundle):
 def test_a_file_that_is_not_what_keras_is_leaves_nothing(tmp_path):
     asked = models.request_of(models.gpt(), tmp_path, tokenizer=models.byte_pairs())
     loaded = SimpleNamespace(
-        assets=SimpleNamespace(
-            labels=None,
+        assets=Assets(
             preprocessing=asked.preprocessing,
-            folder=asked.assets,
-            generation=None,
+            files=asked.assets,
             chat=ChatTemplate("{% if cycler is defined %}a{% else %}b{% endif %}"),
         ),
         source="here",

@@ -1,41 +1,15 @@
 """Every built-in model, with each of its heads, in every format."""
 
 import pytest
+from model_cases import CASES, LIKE, TABLE
 
 import zoo_registry
-from benchmarks.support.models import distinct_cases
 from zoo.support_matrix import Case
 from zoo.support_measuring import build
 from zoo_export import export, load_bundle
 from zoo_models.build import get_model
 from zoo_runtime.formats import FORMATS
 from zoo_runtime.verifying import run_samples
-
-# Built by the same code as another case, in other sizes: the support matrix has them too.
-LIKE = {
-    "cifar10-cnn": "cnn",
-    "mnist-mlp": "mlp",
-    "mobilenet-v3-large": "mobilenet-v3-small",
-    "resnet18": "resnet",
-    "smollm2-135m": "llama",
-}
-# What other heads stand on is tried alone with these; the support matrix has that of every model.
-TRUNKS = ("bert", "resnet", "rnn")
-# Heads that one layer makes of what the trunk gives, whatever the trunk is, are tried on `bert`.
-OF_ANY_TRUNK = {"multi-label", "token-classification", "question-answering", "sentence-embedding"}
-CASES = [case for case in distinct_cases() if case.name not in LIKE]
-
-
-def is_like_another(case):
-    is_first = case.task == zoo_registry.models.get(case.name).tasks[0]
-    if case.task == "features":
-        return case.name not in TRUNKS
-    return (
-        case.task in OF_ANY_TRUNK and not is_first and case.name in {"distilbert", "roberta-base"}
-    )
-
-
-TABLE = [(case.name, case.task) for case in CASES if not is_like_another(case)]
 
 
 def test_what_is_left_out_is_like_another_case():

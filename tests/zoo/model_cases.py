@@ -10,6 +10,31 @@ from zoo_registry import models
 BUILTIN = builtin()
 # Those that at their reduced size are the same as one before are left out.
 DISTINCT_HEADS = [(case.name, case.task) for case in distinct_cases()]
+# Built by the same code as another case, in other sizes: the support matrix has them too.
+LIKE = {
+    "cifar10-cnn": "cnn",
+    "mnist-mlp": "mlp",
+    "mobilenet-v3-large": "mobilenet-v3-small",
+    "resnet18": "resnet",
+    "smollm2-135m": "llama",
+}
+# What other heads stand on is tried alone with these; the support matrix has that of every model.
+TRUNKS = ("bert", "resnet", "rnn")
+# Heads that one layer makes of what the trunk gives, whatever the trunk is, are tried on `bert`.
+OF_ANY_TRUNK = {"multi-label", "token-classification", "question-answering", "sentence-embedding"}
+
+
+def is_like_another(case):
+    is_first = case.task == models.get(case.name).tasks[0]
+    if case.task == "features":
+        return case.name not in TRUNKS
+    return (
+        case.task in OF_ANY_TRUNK and not is_first and case.name in {"distilbert", "roberta-base"}
+    )
+
+
+CASES = [case for case in distinct_cases() if case.name not in LIKE]
+TABLE = [(case.name, case.task) for case in CASES if not is_like_another(case)]
 
 
 def small(name, task, **overrides):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_cases import BUILTIN, DISTINCT_HEADS, example, outputs, small
+from model_cases import BUILTIN, DISTINCT_HEADS, TABLE, example, outputs, small
 
 from zoo.conformance import examinations
 from zoo_registry import ModelSpec, models
@@ -72,7 +72,8 @@ def test_forward(name, task):
             assert value.shape == expected_shape(model, key, task, 1, 4)
 
 
-@every_head
+# What is built by the same code as another is left out, as where files are made of them.
+@pytest.mark.parametrize(("name", "task"), TABLE)
 def test_every_promise_but_export(name, task, tmp_path):
     (examination,) = examinations(models.get(name), tmp_path, task=task, formats=())
     # What all heads of a model stand on is the same, and `tasks` builds each of them.

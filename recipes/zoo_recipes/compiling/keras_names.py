@@ -92,9 +92,10 @@ def find(where: str, kinds: Mapping[str, Any], name: str) -> Any:
 
 
 def check_numbers(where: str, kind: Any, arguments: Mapping[str, Any]) -> None:
-    """Refuse what is not a number where an optimizer or a schedule needs one.
+    """Refuse what is not a number where an optimizer or a schedule needs one, and a negative one.
 
-    Keras would find it out in the middle of a step. Names that the class does not take are left to
+    Keras would find the first out in the middle of a step, and the second never: with a negative
+    learning rate the loss grows. Names that the class does not take are left to
     :func:`make`.
 
     Args:
@@ -115,6 +116,11 @@ def check_numbers(where: str, kind: Any, arguments: Mapping[str, Any]) -> None:
         mistake = type_mistake(key, value, hint)
         if mistake:
             raise UsageError(f"{where}.{mistake}")
+        # Powers may be negative, where Keras' own is.
+        usual = known[key].default if key in known else 0
+        is_power = isinstance(usual, int | float) and usual < 0
+        if isinstance(value, int | float) and not value >= 0 and not is_power:
+            raise UsageError(f"{where}.{key}={value} must be a number from 0 on.")
 
 
 def make(where: str, kinds: Mapping[str, Any], name: str, arguments: Mapping[str, Any]) -> Any:

@@ -252,6 +252,16 @@ def test_wrong_names_of_keras(make, message):
             "compile.optimizer.clipnorm=True must be float (input should be a valid number).",
         ),
         (
+            {"learning_rate": -1},
+            None,
+            "compile.optimizer.learning_rate=-1 must be a number from 0 on.",
+        ),
+        (
+            {},
+            {"name": "cosine_decay", "warmup_steps": -0.1},
+            "compile.schedule.warmup_steps=-0.1 must be a number from 0 on.",
+        ),
+        (
             {"use_ema": "yes"},
             None,
             "compile.optimizer.use_ema='yes' must be bool (input should be a valid boolean).",
@@ -277,6 +287,14 @@ def test_what_is_no_number_for_keras(optimizer, schedule, message):
     with pytest.raises(UsageError) as caught:
         make_optimizer(config, 100)
     assert str(caught.value) == message
+
+
+def test_powers_may_be_negative():
+    config = CompileConfig(
+        optimizer=Component(name="adafactor", arguments={"beta_2_decay": -0.7}),
+        schedule=None,
+    )
+    assert make_optimizer(config, 100).beta_2_decay == -0.7
 
 
 def test_curves_are_drawn(tmp_path):

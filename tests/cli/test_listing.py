@@ -37,6 +37,8 @@ def test_models_filters() -> None:
     assert {row["family"] for row in ours} == {"gpt", "llama", "rnn"}
     assert {row["owner"] for row in rows} == {"kerazoo", "kerashub"}
     assert zoo("models", "nothing*").stdout.strip().endswith("No model matches 'nothing*'.")
+    none = zoo("models", "--max-params", "5", "--task", "causal-lm").stdout
+    assert "No model matches '*' with --max-params 5 --task causal-lm." in none
     assert "No dataset matches 'bert'. 'bert' is a model: " in zoo("datasets", "bert").stdout
 
 

@@ -15,6 +15,7 @@ from zoo.cli.options import names_of
 from zoo.cli.output import (
     NUMBER,
     as_json,
+    as_options,
     count,
     next_step,
     print_fields,
@@ -46,7 +47,8 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
         warn_of_broken_plugins()
         print_json([_model_row(name) for name in names])
         return
-    asked = pattern != "*" or any(value for key, value in filters.items() if key != "sort")
+    limits = {key: value for key, value in filters.items() if value and key != "sort"}
+    asked = pattern != "*" or limits
     # Hundreds of names of other libraries would bury ours.
     hidden = set() if asked else set(zoo_registry.models.cataloged()).intersection(names)
     rows = [_model_row(name) for name in names if name not in hidden]
@@ -65,7 +67,7 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
         ],
         right=("PARAMETERS", "MULT-ADDS"),
     )
-    _count(rows, "model", pattern)
+    _count(rows, "model", pattern, as_options(limits))
     for prefix, number in sorted(Counter(name.partition("/")[0] for name in hidden).items()):
         click.echo(f"And {number} of {prefix}: zoo models '{prefix}/*'")
     warn_of_broken_plugins()
@@ -289,6 +291,7 @@ def _count_absent(registry: Registry[Any], pattern: str) -> None:
         click.echo(f"And {number} of {owner}: pip install {owner}")
 
 
-def _count(rows: list[dict[str, Any]], kind: str, pattern: str) -> None:
+def _count(rows: list[dict[str, Any]], kind: str, pattern: str, limits: str = "") -> None:
     if not rows:
-        click.echo(f"No {kind} matches '{pattern}'.{zoo_registry.meaning_of(pattern, kind)}")
+        shown = f"'{pattern}'{f' with{limits}' if limits else ''}"
+        click.echo(f"No {kind} matches {shown}.{zoo_registry.meaning_of(pattern, kind)}")

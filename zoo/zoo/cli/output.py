@@ -128,11 +128,13 @@ def as_options(chosen: Mapping[str, Any]) -> str:
         " --word 'the#2' --question 'who is it'"
         >>> as_options({"words": True, "superpixels": False, "patches": 16})
         ' --words --patches 16'
+        >>> as_options({"max_params": 5})
+        ' --max-params 5'
     """
+    given = {name.replace("_", "-"): value for name, value in chosen.items() if value}
     return "".join(
         f" --{name}" if value is True else f" --{name} {shlex.quote(str(value))}"
-        for name, value in chosen.items()
-        if value
+        for name, value in given.items()
     )
 
 

@@ -83,7 +83,7 @@ class Described(Protocol):
         """What it takes."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """The prediction for one raw input.
 
@@ -100,6 +100,12 @@ class Prediction:
         text: What a model that generates text has generated.
         value: The number that a regression gives, or a rating.
         boxes: Objects in an image where the task detects them, the most probable first.
+
+    Example:
+        >>> Prediction({"logits": np.zeros(3)}, label="a", probability=1 / 3, top=(("a", 1 / 3),))
+        Prediction(label='a', probability=0.3333, top=[('a', 0.3333)])
+        >>> Prediction({"embedding": np.zeros(384, np.float32)})
+        Prediction(embedding=float32[384])
     """
 
     outputs: Mapping[str, Array]
@@ -113,6 +119,22 @@ class Prediction:
     text: str | None = None
     value: float | None = None
     boxes: tuple[Box, ...] | None = None
+
+    def __repr__(self) -> str:
+        """Return what was found, in a line; of outputs that no task explains, dtype and shape."""
+        shown = {
+            "text": self.text,
+            "value": self.value,
+            "boxes": self.boxes,
+            "spans": self.spans,
+            "labels": self.labels,
+            "label": self.label,
+            "probability": None if self.probability is None else round(self.probability, 4),
+            "top": [(label, round(share, 4)) for label, share in self.top] or None,
+        }
+        found = [f"{name}={value!r}" for name, value in shown.items() if value is not None]
+        arrays = [f"{name}={a.dtype}{list(a.shape)}" for name, a in self.outputs.items()]
+        return f"Prediction({', '.join(found or arrays)})"
 
 
 def preprocessor_of(about: Described, assets: Path) -> Preprocessor:

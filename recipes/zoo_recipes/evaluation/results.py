@@ -126,7 +126,7 @@ class Evaluation:
         ...     metrics={"mae": 0.25},
         ...     intervals={"mae": (0.2, 0.31)},
         ... )
-        >>> print(found)
+        >>> found
         runs/mine in keras on mine/1.0.0, test (90 examples)
         mae  0.2500  (0.2000 to 0.3100)
         >>> Evaluation.from_json(found.to_json()) == found
@@ -149,8 +149,8 @@ class Evaluation:
     label_errors: tuple[LabelError, ...] = ()
     format_version: int = FORMAT_VERSION
 
-    def __str__(self) -> str:
-        """Return the metrics as a table."""
+    def __repr__(self) -> str:
+        """Return the metrics as a table, also in a notebook."""
         width = max(map(len, self.metrics))
         rows = [
             f"{name:{width}}  {value:.4f}  {between(self.intervals.get(name))}".rstrip()

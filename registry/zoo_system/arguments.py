@@ -103,7 +103,10 @@ def _mistakes(
         known = list(signature.parameters)
         unknown = next((name for name in kwargs if name not in known), None)
         if unknown is None:
-            yield f"{error}."
+            all_of_them = signature.parameters.values()
+            named = next((each.name for each in all_of_them if each.kind is each.KEYWORD_ONLY), "")
+            how = f": others are given by name, such as {named}=..." if named else ""
+            yield f"{error}{how if 'too many' in str(error) else ''}."
             return
         hint = did_you_mean(unknown, known) or f" There are: {', '.join(known)}."
         yield f"there is no argument '{unknown}'.{hint}"

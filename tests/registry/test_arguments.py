@@ -53,6 +53,13 @@ def test_a_misspelt_argument_has_a_closest_match(name: str) -> None:
         function(**{wrong: 1})
 
 
+def test_what_is_given_by_name_has_to_be() -> None:
+    with pytest.raises(UsageError, match=r"^export: too many positional arguments: others are giv"):
+        zoo.export("mlp", "tflite")
+    with pytest.raises(UsageError, match=r"^choose: missing a required .*argument: 'task'\.$"):
+        zoo.choose()
+
+
 def test_the_functions_of_a_face_can_be_sent_to_another_process() -> None:
     assert pickle.loads(pickle.dumps(zoo.train)) is zoo.train
     assert zoo.train.__doc__.startswith("Train a recipe")

@@ -61,8 +61,8 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
             value = args[at] if at < len(args) else kwargs.get(name)
             if isinstance(value, str):
                 raise UsageError(
-                    f"{function.__name__}: {name}={value!r} is one text: give a list, such as "
-                    f"[{value[:20]!r}]."
+                    f"{function.__name__}: {name}={_cut(value)} is one text: give a list, such as "
+                    f"[{_cut(value)}]."
                 )
         try:
             return function(*args, **kwargs)
@@ -148,5 +148,9 @@ def _or(kinds: Sequence[str]) -> str:
 
 
 def _shown(value: Any) -> str:
+    return f"{_cut(value)} ({type(value).__name__})"
+
+
+def _cut(value: Any) -> str:
     text = " ".join(repr(value).split())
-    return f"{text if len(text) <= 60 else f'{text[:57]}...'} ({type(value).__name__})"
+    return text if len(text) <= 60 else f"{text[:57]}..."

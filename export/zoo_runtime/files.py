@@ -17,6 +17,7 @@ from zoo_runtime.errors import BundleError, ExportError
 from zoo_runtime.manifest import MANIFEST, FileEntry
 from zoo_system import durable
 from zoo_system.durable import sha256
+from zoo_system.errors import taken
 
 # What common file systems take.
 _MAX_NAME = 255
@@ -170,7 +171,7 @@ def check_target(out: Path, *, force: bool) -> None:
     if not out.exists() and not out.is_symlink():
         return
     if not force:
-        raise UsageError(f"'{out}' exists: choose another folder or use force (--force).")
+        raise taken(out)
     if (
         not out.is_dir()
         or out.is_symlink()

@@ -15,6 +15,7 @@ from zoo_runtime.errors import BundleError
 from zoo_runtime.files import safe_path, work_folder
 from zoo_runtime.manifest import MANIFEST, MAX_MANIFEST, Manifest
 from zoo_system import durable
+from zoo_system.errors import taken
 
 # Weights hardly shrink; an archive that swells a hundredfold beyond this holds something else.
 _FREE_BYTES, _MAX_RATIO = 1 << 26, 100
@@ -57,7 +58,7 @@ def check_zip(out: Path, *, force: bool) -> None:
         UsageError: It is there.
     """
     if out.exists() and not force:
-        raise UsageError(f"'{out}' exists: choose another name or use force (--force).")
+        raise taken(out)
 
 
 def unpack(path: Path) -> Path:

@@ -25,7 +25,7 @@ from zoo_runtime.trained import KERAS, as_lines, as_table, check_keras, predicti
 from zoo_system import folders
 from zoo_system.arguments import explained
 from zoo_system.durable import sha256, unwritable, write_text
-from zoo_system.errors import first_line
+from zoo_system.errors import first_line, taken
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -367,7 +367,7 @@ def check_free(path: Path, *, force: bool) -> None:
 def _check_contents(path: Path, *, force: bool) -> None:
     if path.is_file() or _contents(path):
         if not force:
-            raise UsageError(f"'{path}' already exists: choose another --out, or use --force.")
+            raise taken(path)
         if not (path / INFO).is_file():
             raise UsageError(
                 f"'{path}' is not a run folder ({INFO} is missing): --force deletes runs only."

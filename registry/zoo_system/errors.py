@@ -65,6 +65,18 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def taken(path: object) -> UsageError:
+    """Return what to raise where something is at a path that is to be written.
+
+    Example:
+        >>> str(taken("runs/mine"))
+        "'runs/mine' exists: choose another one (--out), or replace it (--force, force=True)."
+    """
+    return UsageError(
+        f"'{path}' exists: choose another one (--out), or replace it (--force, force=True)."
+    )
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` with a leading space, or an empty string.
 

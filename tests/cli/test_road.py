@@ -86,7 +86,7 @@ def test_a_zip_that_is_there_is_found_before_the_work(
     words = ("--to", "onnx", "--zip", *(("--out", out) if out else ()))
     done = zoo("export", road / "runs/digits-mlp", *words, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert f"'{archive}' exists: choose another name or use force (--force)." in done.stderr
+    assert f"'{archive}' exists: choose another one (--out), or replace it" in done.stderr
     assert [path.name for path in (tmp_path / "bundles").iterdir()] == [archive.name]
 
 

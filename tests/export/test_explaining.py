@@ -102,7 +102,10 @@ def test_the_command_writes_a_page_that_needs_nothing_else(run, picture):
         assert np.array_equal(np.asarray(shown.convert("L"))[::42, ::42], np.asarray(given))
 
     again = refused(*words[1:])
-    assert again == f"'{folder}' already exists: choose another --out, or use --force."
+    assert (
+        again
+        == f"'{folder}' exists: choose another one (--out), or replace it (--force, force=True)."
+    )
     assert CliRunner().invoke(cli, [*words, "--force", "--json"]).exit_code == 0
     assert not [path for path in folder.parent.iterdir() if path.name.startswith(".")]
 

@@ -44,7 +44,11 @@ class Ended(contextlib.ExitStack):
     [
         (contextlib.ExitStack(), False, "is being trained by another process: wait for it, or"),
         (contextlib.ExitStack(), True, "is being trained by another process: wait for it, or"),
-        (Ended(), False, "already exists: choose another --out, or use --force."),
+        (
+            Ended(),
+            False,
+            "exists: choose another one (--out), or replace it (--force, force=True).",
+        ),
     ],
 )
 def test_a_run_that_was_begun_meanwhile_is_kept(overtaken, tmp_path, other, force, message):

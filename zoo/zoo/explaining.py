@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo_models.backend import check_backend
 from zoo_registry import UsageError
+from zoo_system.errors import taken
 from zoo_system.untouched import untouched
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def check_free(out: Path, *, force: bool) -> None:
             f"'{out}' is not an explanation ({INFO} is missing): it will not be replaced."
         )
     if not force:
-        raise UsageError(f"'{out}' already exists: choose another --out, or use --force.")
+        raise taken(out)
 
 
 def save(explanation: Explanation, out: Path, *, force: bool) -> None:

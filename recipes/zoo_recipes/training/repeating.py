@@ -24,6 +24,7 @@ from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError
 from zoo_runtime.run_info import RECIPE, resuming
 from zoo_system import fetching
+from zoo_system.errors import taken
 
 FOLDS = "folds.json"
 FORMAT_VERSION = 1
@@ -160,7 +161,7 @@ def _name(fold: int) -> str:
 def _check_free(folder: Path, folds: int, *, force: bool) -> None:
     there = sorted(folder.iterdir()) if folder.is_dir() else []
     if (there or folder.is_file()) and not force:
-        raise UsageError(f"'{folder}' already exists: choose another --out, or use --force.")
+        raise taken(folder)
     known = {FOLDS, *map(_name, range(1, folds + 1))}
     other = next((path for path in there if path.name not in known), None)
     if other is not None:

@@ -45,7 +45,8 @@ def claim(folder: Path, recipe: Recipe, *, force: bool) -> None:
         if path.read_text(encoding="utf-8") != text:
             raise UsageError(
                 f"'{folder}' holds the search of another recipe or space ('{path}'): go on with "
-                "that one, choose another --out, or use --force."
+                "that one, choose another folder (--out), or replace it (--force, "
+                "force=True)."
             )
         return
     if not is_search and (folder.is_file() or (folder.is_dir() and any(folder.iterdir()))):

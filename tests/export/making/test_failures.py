@@ -346,7 +346,8 @@ def test_an_existing_folder_is_refused(dense, tmp_path):
         export(dense(), out=tmp_path / "bundle")
 
     assert str(caught.value) == (
-        f"'{tmp_path / 'bundle'}' exists: choose another folder or use force (--force)."
+        f"'{tmp_path / 'bundle'}' exists: choose another one (--out), or replace it (--force, "
+        "force=True)."
     )
 
 
@@ -380,8 +381,16 @@ def test_force_replaces_a_bundle_only_by_a_finished_one(dense, bundle_copy):
 @pytest.mark.parametrize(
     ("force", "name", "message"),
     [
-        (False, "thesis.txt", "'{}' exists: choose another folder or use force (--force)."),
-        (False, "manifest.json", "'{}' exists: choose another folder or use force (--force)."),
+        (
+            False,
+            "thesis.txt",
+            "'{}' exists: choose another one (--out), or replace it (--force, force=True).",
+        ),
+        (
+            False,
+            "manifest.json",
+            "'{}' exists: choose another one (--out), or replace it (--force, force=True).",
+        ),
         (
             True,
             "thesis.txt",
@@ -409,7 +418,7 @@ def test_what_appears_during_an_export_is_kept(dense, tmp_path):
             (tmp_path / "bundle").mkdir()
             (tmp_path / "bundle" / "thesis.txt").write_text("mine")
 
-    with pytest.raises(UsageError, match=r"bundle' exists: choose another folder or use force"):
+    with pytest.raises(UsageError, match=r"bundle' exists: choose another one \(--out\), "):
         export(dense(), out=tmp_path / "bundle", to="onnx", on_event=write)
 
     assert (tmp_path / "bundle" / "thesis.txt").read_text() == "mine"

@@ -182,7 +182,7 @@ def test_a_zip_is_the_bundle_and_has_the_same_bytes_every_time(exported, zipped,
     folder = bundle.path
     del bundle
     assert not folder.exists()
-    with pytest.raises(UsageError, match=r"digits\.zip' exists: choose another name or use force"):
+    with pytest.raises(UsageError, match=r"digits\.zip' exists: choose another one"):
         exported.to_zip(zipped)
 
 

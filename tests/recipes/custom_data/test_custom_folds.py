@@ -161,5 +161,6 @@ def test_the_folds_of_a_training(tmp_path, monkeypatch):
     assert sum(split["examples"] for split in tested) == 90
     refused = CliRunner().invoke(train_command, ["table-mlp", *where, *short, *kept])
     assert str(refused.exception) == (
-        "'runs/table-mlp-t-folds' already exists: choose another --out, or use --force."
+        "'runs/table-mlp-t-folds' exists: choose another one (--out), or replace it (--force, "
+        "force=True)."
     )

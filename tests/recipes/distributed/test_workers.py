@@ -202,7 +202,7 @@ def is_worker_1(child):
 
 
 def test_what_cannot_work_is_refused_before_anybody_starts(whole, data_dir):
-    with pytest.raises(UsageError, match=f"'{whole.path}' already exists: choose another --out"):
+    with pytest.raises(UsageError, match=f"'{whole.path}' exists: choose another one"):
         train(whole.recipe, out=whole.path, data_dir=data_dir, **OPTIONS)
     with pytest.raises(UsageError, match="on_epoch is not called from workers: read the run's hi"):
         train(whole.recipe, out=whole.path, on_epoch=print, **OPTIONS)

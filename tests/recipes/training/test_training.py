@@ -200,7 +200,7 @@ def test_an_existing_folder_is_refused(run, quick, data_dir, tmp_path):
     with pytest.raises(UsageError) as caught:
         train(quick, out=run.path, data_dir=data_dir, verbose=False)
     assert str(caught.value) == (
-        f"'{run.path}' already exists: choose another --out, or use --force."
+        f"'{run.path}' exists: choose another one (--out), or replace it (--force, force=True)."
     )
     assert load_run(run.path).status == "complete"
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")

@@ -227,7 +227,9 @@ def test_trials_that_all_fail_are_told(tmp_path, data_dir):
         f"No trial of '{tmp_path / 'search'}' came to its end. Trial 0: ZooError: The loss became "
     )
     assert str(raised.value).endswith("\nOnce that is fixed, --force searches anew.")
-    with pytest.raises(UsageError, match=r"go on with that one, choose another --out, or use --f"):
+    with pytest.raises(
+        UsageError, match=r"go on with that one, choose another folder \(--out\), or"
+    ):
         tune(small(), **options)
     with held(tmp_path / "search/trials/0000"), pytest.raises(UsageError, match="is being trained"):
         tune(small(), force=True, **options)

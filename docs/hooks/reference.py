@@ -344,7 +344,7 @@ def _public(package: str) -> dict[str, str]:
     module = import_module(package)
     found = {name: getattr(module, name) for name in sorted(module.__all__, key=str.lower)}
     return {
-        name: f"{thing.__module__}.{thing.__qualname__}"
+        name: f"{inspect.unwrap(thing).__module__}.{thing.__qualname__}"
         for name, thing in found.items()
         if inspect.isclass(thing) or inspect.isfunction(thing)
     }

@@ -21,6 +21,7 @@ from zoo_export.reading.request import Request, from_model, from_run, is_file, n
 from zoo_export.reading.signature import signature_of
 from zoo_export.reading.source import Source, read_source
 from zoo_registry import UsageError, did_you_mean
+from zoo_registry.meanings import tasks_of
 from zoo_registry.specs import is_regression
 from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle
@@ -212,8 +213,7 @@ def _check_task(task: str) -> None:
     Raises:
         UsageError: A word like one of those that models have; any other is a task of your own.
     """
-    specs = (zoo_registry.models.peek(name) for name in zoo_registry.models.names())
-    known = {each for spec in specs if spec for each in spec.tasks}
+    known = tasks_of(zoo_registry.models)
     if task not in known and not is_regression(task) and (hint := did_you_mean(task, known)):
         raise UsageError(f"There is no task '{task}' (task=...).{hint}")
 

@@ -58,7 +58,7 @@ def _meanings(word: str, wanted: str, registries: Sequence[Names]) -> Iterator[s
         yield f"'{word}' is a {kind}: `{_USES[kind].format(word)}`."
     if wanted == "recipe" and (found := _recipes_with(word, by_kind[wanted])):
         yield f"Recipes with it: {', '.join(found)}."
-    if not kinds and "model" in by_kind and _is_task(word, by_kind["model"]):
+    if not kinds and "model" in by_kind and word in tasks_of(by_kind["model"]):
         yield f"'{word}' is a task: `zoo models --task {word}`, or an option of a model."
     for kind, (folder, file, use) in _FOLDERS.items():
         if kind != wanted and Path(word, file).is_file():
@@ -74,6 +74,7 @@ def _recipes_with(word: str, recipes: Names) -> list[str]:
     return [*found[:_MOST_RECIPES], "..."] if len(found) > _MOST_RECIPES else found
 
 
-def _is_task(word: str, models: Names) -> bool:
+def tasks_of(models: Names) -> set[str]:
+    """Return the tasks of all models that are known without an import of a plugin."""
     specs = (models.peek(name) for name in models.names())
-    return any(word in spec.tasks for spec in specs if spec)
+    return {task for spec in specs if spec for task in spec.tasks}

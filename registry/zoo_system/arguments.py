@@ -69,10 +69,10 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
         except ZooError:  # some are ValueErrors too
             raise
         except (TypeError, ValueError, AttributeError) as error:
-            mistakes = [*_mistakes(function, args, kwargs)]
-            if not mistakes:
+            mistake = next(_mistakes(function, args, kwargs), None)
+            if mistake is None:
                 raise
-            raise UsageError(f"{function.__name__}: {mistakes[0]}") from error
+            raise UsageError(f"{function.__name__}: {mistake}") from error
 
     return call
 

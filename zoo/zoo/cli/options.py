@@ -107,6 +107,7 @@ def names_of(*kinds: str) -> Callable[[click.Context, click.Parameter, str], lis
 
 def _names(kind: str) -> list[str]:
     import zoo_registry
+    from zoo_registry.meanings import tasks_of
     from zoo_system.folders import INFO, MANIFEST
 
     if kind in {"run", "bundle"}:
@@ -114,8 +115,7 @@ def _names(kind: str) -> list[str]:
         found = [*Path().glob(f"*/{file}"), *Path().glob(f"{kind}s/*/{file}")]
         return sorted(str(path.parent) for path in found)
     if kind == "task":
-        specs = (zoo_registry.models.peek(name) for name in zoo_registry.models.names())
-        return sorted({task for spec in specs if spec for task in spec.tasks})
+        return sorted(tasks_of(zoo_registry.models))
     (registry,) = (each for each in zoo_registry.REGISTRIES if each.kind == kind)
     names = registry.names()
     if kind != "format":
